@@ -1,0 +1,26 @@
+"""A class-conditional GAN with R1 penalty on scikit-learn's handwritten digits (8x8): the first GAN to run.
+
+    genjax train gan_digits
+
+Time and result: MEASURE
+"""
+
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import GAN
+
+experiment = Experiment(
+    model=GAN(
+        network="mlp",
+        conditional=True,
+        latent=32,
+        generator_width=256,
+        discriminator_width=256,
+        discriminator_norm="none",
+        r1_gamma=0.1,
+        r1_every=8,
+    ),
+    data=Data(source="digits", batch_size=64),
+    optim=Optim(learning_rate=3e-4, b1=0.5),
+    train=Train(steps=6000, eval_every=1000, sample_every=1000, checkpoint_every=1000),
+    eval=Eval(grid=100),
+)

@@ -1,0 +1,27 @@
+"""A small byte-level GPT on Python's own documentation: the text to run first, nothing to download.
+
+    genjax train gpt_pydoc
+    genjax sample runs/gpt_pydoc --prompt "def "
+
+Time and result: MEASURE
+"""
+
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import GPT
+
+experiment = Experiment(
+    model=GPT(layers=4, heads=4, width=128),
+    data=Data(source="pydoc", tokenizer="byte", context=64, batch_size=16),
+    optim=Optim(
+        name="adamw",
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup_steps=100,
+        final_learning_rate=2e-4,
+        b2=0.99,
+        weight_decay=0.1,
+        clip_norm=1.0,
+    ),
+    train=Train(steps=2000, eval_every=500, sample_every=500, checkpoint_every=500),
+    eval=Eval(examples=500, grid=8),
+)

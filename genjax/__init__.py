@@ -1,0 +1,29 @@
+"""genjax: generative models in JAX, trained, measured and resumed by one step and one loop.
+
+from genjax import models, nn                       the definitions: jax, flax, optax and numpy only
+experiment = genjax.load_experiment("vae_digits")   a recipe, by name or path
+genjax.train(experiment, "runs/mine")               as `genjax train` does
+model, params, state = genjax.restore("runs/mine")  a trained model
+"""
+
+import importlib
+
+from genjax.errors import UsageError, UserError
+
+__version__ = "0.1.0"
+
+# Loaded at first use: who imports the definitions does not load the trainer, data or checkpoint libraries.
+_LAZY = {
+    "Experiment": "genjax.experiment",
+    "load_experiment": "genjax.recipes",
+    "restore": "genjax.training.restore",
+    "train": "genjax.training.loop",
+}
+
+__all__ = ["Experiment", "UsageError", "UserError", "load_experiment", "restore", "train"]
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module 'genjax' has no attribute '{name}'")
+    return getattr(importlib.import_module(_LAZY[name]), name)

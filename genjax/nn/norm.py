@@ -1,0 +1,93 @@
+"""Normalization of activations (batch, layer) and of weights (spectral)."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.nn.sharding import replica_axis
+
+Array = jax.Array
+Kind = Literal["batch", "layer", "none"]
+
+
+class Norm(nn.Module):
+    """Normalizes (B, ..., C) with a scale and bias per channel.
+
+    "batch": over the batch and positions, of all replicas (Ioffe & Szegedy 2015, arXiv:1502.03167); the
+    running averages in "batch_stats" take a tenth of each batch. "layer": over positions and channels of one
+    example, as WGAN-GP has it (arXiv:1704.00028, section 4). "none": the identity.
+    """
+
+    kind: Kind
+    dtype: str | None = None
+    scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        if self.kind == "none":
+            return x
+        if self.kind == "layer":
+            return nn.GroupNorm(1, epsilon=1e-5, dtype=self.dtype, scale_init=self.scale_init, name="layer")(
+                x
+            )
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=0.9,
+            axis_name=replica_axis(),
+            dtype=self.dtype,
+            scale_init=self.scale_init,
+            name="batch",
+        )(x)
+
+
+def spectral_vectors(params: Any, key: Array, iterations: int = 20) -> dict[str, Array]:
+    """Path of each kernel or embedding -> (out,) estimate of its first right singular vector."""
+    kernels = _kernels(params)
+    vectors = {path: jax.random.normal(key, w.shape[-1:]) for path, w in kernels.items()}
+
+    def step(_, vectors):
+        return {path: _iterate(w, vectors[path])[1] for path, w in kernels.items()}
+
+    return jax.lax.fori_loop(0, iterations, step, vectors)
+
+
+def spectral_normalize(params: Any, vectors: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
+    """Every kernel divided by its largest singular value, after one power iteration on `vectors`.
+
+    A convolution's kernel counts as the matrix (height * width * in, out). The gradient flows through sigma =
+    u^T W v with u and v held constant. Miyato et al. 2018 (arXiv:1802.05957), algorithm 1, equation 8.
+    """
+    new = {}
+
+    def normalize(path, w):
+        name = _name(path)
+        if name not in vectors:
+            return w
+        u, new[name] = _iterate(w, vectors[name])
+        return w / (u @ _matrix(w) @ new[name])
+
+    return jax.tree_util.tree_map_with_path(normalize, params), new
+
+
+def _iterate(w: Array, v: Array) -> tuple[Array, Array]:
+    m = jax.lax.stop_gradient(_matrix(w))
+    u = _unit(m @ v)
+    return u, _unit(m.T @ u)
+
+
+def _matrix(w: Array) -> Array:
+    return w.reshape(-1, w.shape[-1])
+
+
+def _unit(x: Array) -> Array:
+    return x / (jnp.linalg.norm(x) + 1e-12)
+
+
+def _name(path) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _kernels(params: Any) -> dict[str, Array]:
+    return {_name(path): w for path, w in jax.tree_util.tree_leaves_with_path(params) if w.ndim > 1}

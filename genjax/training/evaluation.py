@@ -1,0 +1,58 @@
+"""How good a state is: the model's own sums over the validation split, and distances between sets of samples."""
+
+from collections import defaultdict
+
+import jax
+import numpy as np
+
+from genjax.data import Dataset, validation_batches
+from genjax.errors import UsageError
+from genjax.metrics import SET_METRICS
+from genjax.training.engine import Engine
+from genjax.training.sampling import draw
+from genjax.training.state import TrainState
+
+
+def evaluate(engine: Engine, state: TrainState, dataset: Dataset) -> dict[str, float]:
+    """Metric -> value over the validation split (or its first `eval.examples`).
+
+    `<metric>_count` says over how many examples or tokens, once for each different count.
+    """
+    config = engine.experiment.eval
+    sums, counts = defaultdict(float), defaultdict(float)
+    batch_size = engine.experiment.data.batch_size
+    batches = validation_batches(dataset, batch_size, rows=engine.rows, examples=config.examples)
+    for number, batch in enumerate(batches):
+        for name, (total, count) in engine.evaluate(state, batch, number * batch_size).items():
+            sums[name] += float(total)  # float64 on the host: float32 sums lose digits over many batches
+            counts[name] += float(count)
+    metrics = engine.model.finalize({name: sums[name] / max(counts[name], 1.0) for name in sums})
+    metrics |= {f"{name}_count": counts[name] for name in sums if counts[name] != counts[next(iter(sums))]}
+    if sums:
+        metrics["count"] = counts[next(iter(sums))]
+    return metrics | _set_metrics(engine, state, dataset)
+
+
+def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[str, float]:
+    config = engine.experiment.eval
+    names = dict.fromkeys((*engine.model.set_metrics, *config.metrics))
+    if unknown := [name for name in names if name not in SET_METRICS]:
+        raise UsageError(f"unknown metric {unknown[0]}: there are {', '.join(SET_METRICS)}")
+    if not names:
+        return {}
+    if engine.spec.image_shape is None:
+        raise UsageError(f"{', '.join(names)} compares images, and this run has none")
+    size = min(config.set_size, engine.spec.validation_examples)
+    # every process reads the whole set, so that all compute the same numbers
+    batches = list(validation_batches(dataset, engine.experiment.data.batch_size, examples=size))
+    real = {
+        k: np.concatenate([b[k][b["valid"]] for b in batches]) for k in ("image", "label") if k in batches[0]
+    }
+    conditions = {"label": real["label"]} if "label" in real else {}
+    options = engine.model.Options()
+    generated = draw(
+        engine, state, size, seed=engine.experiment.train.seed, options=options, given=conditions
+    )
+    if jax.process_index() != 0:
+        return {}
+    return {name: float(SET_METRICS[name](real["image"], generated["image"])) for name in names}

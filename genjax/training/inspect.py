@@ -1,0 +1,85 @@
+"""What a recipe would train: every parameter with its sharding, memory a device, FLOPs a step."""
+
+import math
+
+import jax
+
+from genjax import data
+from genjax.experiment import Experiment
+from genjax.parallel.mesh import parameter_path
+from genjax.training import run as runs
+from genjax.training.engine import Engine
+from genjax.training.step import due_turns
+
+
+def describe(experiment: Experiment) -> str:
+    """A table of the parameters, and what the state and a step cost. Compiles the step, trains nothing."""
+    dataset = data.load(experiment.data)
+    experiment = runs.resolve(experiment, dataset.spec)
+    engine = Engine(experiment, dataset.spec)
+    state = engine.abstract_state
+    rows = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
+        rows.append(
+            (parameter_path(path), str(leaf.shape), str(leaf.dtype), _spec(leaf.sharding), _bytes(leaf))
+        )
+    lines = [
+        f"{type(experiment.model).__name__}, {_count(state.params):,} parameters, "
+        f"mesh {' x '.join(f'{axis} {size}' for axis, size in engine.mesh.shape.items())} "
+        f"({engine.mesh.devices.flat[0].device_kind}), backend {experiment.train.backend}",
+        "",
+        *_table([("parameter", "shape", "dtype", "sharding", "bytes a device"), *rows]),
+        "",
+    ]
+    for entry, tree in state.params.items():
+        trained = "trained" if entry in state.opt_state else "frozen"
+        lines.append(f"{entry}: {_count(tree):,} parameters, {trained}")
+    parts = {
+        "parameters": state.params,
+        "optimizer": state.opt_state,
+        "ema": state.ema,
+        "model state": state.model_state,
+    }
+    sizes = {name: sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for name, tree in parts.items()}
+    lines.append("bytes a device: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
+    lines += _flops(engine, next(data.train_batches(dataset, experiment.data.batch_size, 0, workers=0)))
+    return "\n".join(lines)
+
+
+def _flops(engine: Engine, batch: dict) -> list[str]:
+    """As XLA counts them in the compiled program of one device, for each combination of turns."""
+    period = math.lcm(*(turn.every for turn in engine.model.turns))
+    lines = []
+    for due in dict.fromkeys(due_turns(engine.experiment, step) for step in range(period)):
+        if not due:
+            continue
+        with jax.set_mesh(engine.mesh):
+            cost = (
+                engine.compile_step(due)
+                .lower(engine.abstract_state, engine.put(batch))
+                .compile()
+                .cost_analysis()
+            )
+        lines.append(
+            f"step with {', '.join(due)}: {cost.get('flops', 0.0):,.0f} FLOPs a device (XLA's count)"
+        )
+    return lines
+
+
+def _count(tree) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+
+
+def _bytes(leaf: jax.ShapeDtypeStruct) -> int:
+    return math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+
+
+def _spec(sharding: jax.sharding.NamedSharding) -> str:
+    spec = tuple(sharding.spec)
+    return "replicated" if not any(spec) else f"({', '.join(str(axis or '-') for axis in spec)})"
+
+
+def _table(rows: list[tuple]) -> list[str]:
+    rows = [tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in row) for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]

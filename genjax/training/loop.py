@@ -1,0 +1,261 @@
+"""The one loop: batches in, steps dispatched, metrics read one step late, and what is due at intervals."""
+
+import contextlib
+import json
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from genjax import data, recipes
+from genjax.errors import UserError
+from genjax.experiment import Experiment
+from genjax.parallel import distributed
+from genjax.report import write_report
+from genjax.training import run as runs
+from genjax.training.checkpoint import Checkpoints, export_safetensors
+from genjax.training.engine import Engine
+from genjax.training.evaluation import evaluate
+from genjax.training.log import MetricsWriter, Progress, write_atomic
+from genjax.training.restore import initialize_from
+from genjax.training.samples import save_samples
+from genjax.training.sampling import conditions, draw
+from genjax.training.state import TrainState, averaged
+from genjax.training.step import due_turns
+
+
+def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") -> dict[str, float]:
+    """Trains an experiment in the run directory `out`, resuming it where it has checkpoints.
+
+    Returns:
+      The validation metrics of the last step.
+
+    Raises:
+      UserError: anything outside that is wrong; a loss or gradient that is not finite; SIGTERM or Ctrl-C, after the
+        state was saved. The checkpoints that were there stay.
+    """
+    out = Path(out)
+    distributed.initialize(experiment.mesh)
+    dataset = data.load(experiment.data)
+    experiment = runs.resolve(experiment, dataset.spec)
+    engine = Engine(experiment, dataset.spec)
+    config = recipes.to_dict(experiment, recipe, dataset.spec)
+    if jax.process_index() == 0:
+        runs.prepare(out, config)
+        if dataset.tokenizer is not None:
+            dataset.tokenizer.save(out)
+    distributed.barrier("run directory")
+    checkpoints = Checkpoints(out, experiment.train.keep, experiment.model.best)
+    with contextlib.closing(checkpoints), _Session(engine, dataset, out, config, checkpoints) as session:
+        return session.train()
+
+
+class _Session:
+    """One call of `train`: what the events of the loop share."""
+
+    def __init__(
+        self, engine: Engine, dataset: data.Dataset, out: Path, config: dict, checkpoints: Checkpoints
+    ):
+        self.engine, self.dataset, self.out, self.config = engine, dataset, out, config
+        self.experiment, self.checkpoints = engine.experiment, checkpoints
+        self.lead = jax.process_index() == 0  # the process that writes logs and samples
+        self.window: dict[str, list[float]] = {}  # metrics since the last record
+        self.validation: dict[str, float] = {}
+        self.saved, self.compile_seconds = 0, 0.0
+        self.stop = None  # the signal that asked to stop
+
+    def __enter__(self):
+        self._handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+        with contextlib.suppress(
+            ValueError
+        ):  # only the main thread may; elsewhere the caller handles signals
+            for number in self._handlers:
+                signal.signal(number, self._request_stop)
+        return self
+
+    def __exit__(self, *error):
+        with contextlib.suppress(ValueError):
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+        for writer in ("writer", "progress"):
+            if hasattr(self, writer):
+                getattr(self, writer).close()
+
+    def _request_stop(self, number, frame):
+        if self.stop is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt  # a second Ctrl-C does not wait
+        self.stop = signal.Signals(number)
+
+    def train(self) -> dict[str, float]:
+        train, state = self.experiment.train, self._start()
+        start = self.saved
+        if start >= train.steps:
+            self.progress.message(
+                f"'{self.out}' is already trained for {start} steps; --train.steps can be larger"
+            )
+            return self.validation
+        previews = self._previews()
+        batches = self._batches(start)
+        seen, pending = set(), None
+        self.progress.resume()
+        for step in range(start + 1, train.steps + 1):
+            due = due_turns(self.experiment, step - 1)
+            batch = next(batches)
+            if due not in seen:
+                seen.add(due)
+                with self._compiling():
+                    state, metrics = self.engine.step(state, batch, due)
+            else:
+                state, metrics = self.engine.step(state, batch, due)
+            # Step n is dispatched: now read what step n - 1 has left.
+            if pending:
+                self._read(*pending)
+            pending = (step, metrics)
+            last = step == train.steps
+            stopping = distributed.agree_to_stop(self.stop is not None, step)
+            events = {
+                "evaluate": last or _due(step, train.eval_every),
+                "sample": last or _due(step, train.sample_every),
+                "checkpoint": last or stopping or _due(step, train.checkpoint_every),
+            }
+            if stopping:
+                events |= {"evaluate": False, "sample": False}
+            if any(events.values()):
+                self._read(*pending)
+                pending = None
+                self._events(step, state, events, previews, wait=last or stopping)
+            if stopping:
+                name = self.stop.name if self.stop else "a signal on another host"
+                raise UserError(f"stopped by {name} at step {step}, saved: the same command resumes")
+        if self.lead:
+            export_safetensors(averaged(state)[0], self.out / "weights.safetensors")
+        return self.validation
+
+    def _start(self) -> TrainState:
+        """The newest checkpoint that loads, or the state before the first step."""
+        messages = []
+        state = self.checkpoints.restore(self.engine.abstract_state, messages.append)
+        if state is None:
+            state = self.engine.init()
+            state = initialize_from(state, self.experiment.train.init_from, self.engine)
+        else:
+            self.saved = int(state.step)
+            self.checkpoints.discard_after(self.saved)
+        train = self.experiment.train
+        self.progress = Progress(train.steps, self.saved, self.experiment.data.batch_size)
+        self.progress.pause()
+        for message in messages:
+            self.progress.message(message)
+        if self.lead:
+            self.environment = runs.environment()
+            self.writer = MetricsWriter(self.out, resume_step=self.saved)
+        if self.saved:
+            self.progress.message(f"resuming '{self.out}' at step {self.saved}")
+        return state
+
+    def _batches(self, start: int) -> Iterator[dict[str, jax.Array]]:
+        """Batches on the device, `data.prefetch` of them ahead of the step that uses them."""
+        config = self.experiment.data
+        host = data.train_batches(
+            self.dataset,
+            config.batch_size,
+            self.experiment.train.seed,
+            start_step=start,
+            rows=self.engine.rows,
+            workers=config.workers,
+        )
+        ready = deque()
+        while True:
+            while len(ready) < config.prefetch:
+                ready.append(self.engine.put(next(host)))
+            yield ready.popleft()
+
+    def _previews(self) -> dict:
+        """Conditions and options of the samples drawn during training: the same ones each time."""
+        return {
+            name: conditions(
+                options, self.engine.spec, self.dataset, self.dataset.tokenizer, self.experiment.eval.grid
+            )
+            for name, options in self.engine.model.previews.items()
+        }
+
+    def _read(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Waits for a step's metrics, checks that they are finite, and logs their mean since the last record."""
+        values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise UserError(self._not_finite(step, name, value))
+            self.window.setdefault(name, []).append(value)
+        means = None
+        if _due(step, self.experiment.train.log_every):
+            means = {name: float(np.mean(values)) for name, values in self.window.items()}
+            self.window = {}
+            if self.lead:
+                speed = {k: v for k, v in self.progress.speed.items() if math.isfinite(v)}
+                self.writer.write(step, means | speed)
+        if self.lead:
+            self.progress.update(step, means)
+
+    def _not_finite(self, step: int, name: str, value: float) -> str:
+        turn, what = name.split("/")[1::-1] if name.startswith("grad_norm/") else name.split("/", 1)
+        if name.startswith("grad_norm/"):
+            turn, what = name.split("/")[1], "gradient of " + name.split("/")[2]
+        kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "there is no checkpoint yet"
+        return f"step {step}, turn {turn}: {what} is {value}; {kept}. Try a smaller learning rate or --optim.clip-norm"
+
+    def _events(
+        self, step: int, state: TrainState, events: dict[str, bool], previews: dict, wait: bool
+    ) -> None:
+        self.progress.pause()
+        measured = {}
+        if events["evaluate"]:
+            measured = self.validation = evaluate(self.engine, state, self.dataset)
+            if self.lead:
+                self.writer.write(step, {f"validation/{name}": value for name, value in measured.items()})
+                words = "  ".join(
+                    f"{name} {value:.4g}" for name, value in measured.items() if "count" not in name
+                )
+                self.progress.message(f"step {step}  validation  {words}")
+        if events["checkpoint"]:
+            finite = {name: value for name, value in measured.items() if math.isfinite(value)}
+            self.checkpoints.save(step, state, self.config, finite, wait=wait)
+            self.saved = step
+        if events["sample"]:
+            self._sample(step, state, previews)
+        if self.lead:
+            self._describe()
+        self.progress.resume()
+
+    def _sample(self, step: int, state: TrainState, previews: dict) -> None:
+        for name, (given, options) in previews.items():
+            outputs = draw(
+                self.engine, state, self.experiment.eval.grid, seed=0, options=options, given=given
+            )
+            if self.lead:
+                suffix = "" if name == "sample" else f"-{name}"
+                save_samples(self.out / "samples" / f"{step}{suffix}", outputs, self.dataset.tokenizer)
+
+    def _describe(self) -> None:
+        """environment.json and report.html, as of now."""
+        environment = self.environment | {"compile_seconds": round(self.compile_seconds, 2)}
+        if self.dataset.skipped:
+            environment["skipped_files"] = list(self.dataset.skipped)
+        write_atomic(self.out / "environment.json", json.dumps(environment, indent=2).encode())
+        write_report(self.out)
+
+    @contextlib.contextmanager
+    def _compiling(self):
+        self.progress.pause()
+        start = time.perf_counter()
+        yield
+        self.compile_seconds += time.perf_counter() - start
+        self.progress.resume()
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0

@@ -1,0 +1,129 @@
+"""Trained weights come back: a whole run, or entries to start another one from."""
+
+import contextlib
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from genjax.data import Dataset, load, load_tokenizer
+from genjax.errors import UsageError, UserError
+from genjax.experiment import Mesh
+from genjax.models.base import Model, Params
+from genjax.training import run as runs
+from genjax.training.checkpoint import FOLDER, Checkpoints, load_safetensors
+from genjax.training.engine import Engine
+from genjax.training.state import TrainState, averaged
+
+
+def initialize_from(state: TrainState, sources: tuple[str, ...], engine: Engine) -> TrainState:
+    """The state with the entries named by `train.init_from` loaded, their averages too.
+
+    Args:
+      sources: "ENTRY=RUN", "ENTRY=FILE.safetensors" or, for all entries that the source has, without "ENTRY=".
+
+    Raises:
+      UsageError: an entry that the model has not.
+      UserError: a source that is missing, or whose arrays have other names or shapes.
+    """
+    params, model_state, ema = dict(state.params), dict(state.model_state), state.ema
+    for source in sources:
+        entry, _, place = source.rpartition("=")
+        if entry and entry not in params:
+            raise UsageError(f"--train.init-from {source}: the entries are {', '.join(params)}")
+        loaded, loaded_state = load_weights(Path(place))
+        for name in (entry,) if entry else [name for name in params if name in loaded]:
+            params[name] = _fit(loaded.get(name, loaded if entry else {}), params[name], name, place)
+            if name in model_state and name in loaded_state:
+                model_state[name] = _fit(loaded_state[name], model_state[name], name, place)
+            if name in ema.params:
+                ema.params[name] = jax.tree.map(lambda x: x.copy(), params[name])
+    state = state.replace(params=params, model_state=model_state, ema=ema)
+    return jax.tree.map(lambda x, s: jax.device_put(x, s), state, engine.shardings)
+
+
+def load_weights(place: Path) -> tuple[dict, dict]:
+    """(params, model state) of a run directory (its averages, where it has them) or of a safetensors file."""
+    if place.suffix == ".safetensors":
+        return load_safetensors(place), {}
+    return averaged(open_run(place).state)
+
+
+class OpenRun(NamedTuple):
+    """A trained run, ready to be sampled and measured on the devices at hand."""
+
+    engine: Engine
+    state: TrainState
+    tokenizer: Any
+    dataset: Dataset | None
+
+
+def open_run(
+    run: Path, checkpoint: str = "latest", *, data: bool = False, model: dict | None = None, **sections
+):
+    """Restores a run on all devices of this machine, whatever mesh it was trained on.
+
+    Args:
+      checkpoint: "latest", "best" or a step.
+      data: whether the data set is needed as well.
+      model, **sections: fields of the model, and whole sections, that replace those of the run.
+
+    Raises:
+      UserError: no run directory, no such checkpoint, or none that loads.
+    """
+    experiment, spec = runs.load(run)
+    known = {field.name for field in dataclasses.fields(experiment.model)}
+    if unknown := sorted(set(model or {}) - known):
+        raise UsageError(f"{type(experiment.model).__name__} has no {', '.join(unknown)}")
+    train = dataclasses.replace(experiment.train, backend="jit", grad_accumulation=1)
+    replaced = {
+        "model": dataclasses.replace(experiment.model, **(model or {})),
+        "mesh": Mesh(),
+        "train": train,
+    }
+    experiment = dataclasses.replace(experiment, **(replaced | sections))
+    if not (run / FOLDER).is_dir():
+        raise UserError(f"'{run}' has no checkpoints yet: train it first")
+    engine = Engine(experiment, spec)
+    with contextlib.closing(Checkpoints(run, train.keep, experiment.model.best, write=False)) as checkpoints:
+        step = checkpoints.find(checkpoint)
+        state = checkpoints.restore(engine.abstract_state, _warn, step)
+    tokenizer = load_tokenizer(run) if (run / "tokenizer.json").exists() else None
+    return OpenRun(engine, state, tokenizer, load(experiment.data) if data else None)
+
+
+def restore(run: str | Path, ema: bool = True) -> tuple[Model, Params, Any]:
+    """(model, params, model state) of a run's newest checkpoint.
+
+    Args:
+      ema: the moving averages, where the run has them, instead of the parameters of the last step.
+
+    Raises:
+      UserError: no run directory, or no checkpoint that loads.
+    """
+    opened = open_run(Path(run))
+    state = opened.state
+    params, model_state = averaged(state) if ema else (state.params, state.model_state)
+    return opened.engine.model, params, model_state
+
+
+def _warn(message: str) -> None:
+    print(f"genjax: {message}", file=sys.stderr)
+
+
+def _fit(loaded, expected, entry: str, place: str):
+    """`loaded` in the types of `expected`, or a UserError that names the first array that does not fit."""
+    got = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(loaded)}
+    for path, want in jax.tree_util.tree_leaves_with_path(expected):
+        name = jax.tree_util.keystr(path)
+        if name not in got:
+            raise UserError(f"--train.init-from: '{place}' has no {entry}{name}")
+        if got[name].shape != want.shape:
+            raise UserError(
+                f"--train.init-from: {entry}{name} has shape {got[name].shape} in '{place}', {want.shape} here"
+            )
+    return jax.tree_util.tree_map_with_path(
+        lambda path, want: jax.numpy.asarray(got[jax.tree_util.keystr(path)], want.dtype), expected
+    )

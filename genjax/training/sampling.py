@@ -1,0 +1,81 @@
+"""Samples from a state: what to condition on, and any number of them in calls of one compiled size."""
+
+import dataclasses
+
+import numpy as np
+
+from genjax.data import Dataset, validation_batches
+from genjax.errors import UsageError, UserError
+from genjax.models.base import SampleOptions
+from genjax.spec import DataSpec
+from genjax.training.engine import Engine
+from genjax.training.state import TrainState
+
+
+def draw(
+    engine: Engine,
+    state: TrainState,
+    num: int,
+    *,
+    seed: int,
+    options: SampleOptions,
+    given: dict[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """`num` samples; `given` holds arrays (num, ...) to condition on. Sample i is a function of (seed, i, given[i])."""
+    conditions = {"index": np.arange(num, dtype=np.int32), **given}
+    size = min(num, engine.experiment.data.batch_size)
+    chunks = []
+    for start in range(0, num, size):
+        rows = np.minimum(np.arange(start, start + size), num - 1)  # the last call repeats its last row
+        chunks.append(engine.sample(state, {k: v[rows] for k, v in conditions.items()}, seed, options))
+    return {k: np.concatenate([chunk[k] for chunk in chunks])[:num] for k in chunks[0]}
+
+
+def conditions(
+    options: SampleOptions, spec: DataSpec, dataset: Dataset | None, tokenizer, num: int
+) -> tuple[dict[str, np.ndarray], SampleOptions]:
+    """What `num` samples are conditioned on, from what the user asked for and what the data has.
+
+    Labels and prompts are repeated in turn until there are enough; labels not asked for run through all classes.
+
+    Returns:
+      The arrays, each (num, ...), and the options with `label` and `prompt` taken out, so that they compile once.
+
+    Raises:
+      UsageError: a label that is no class.
+    """
+    given = {}
+    if spec.classes:
+        labels = getattr(options, "label", ()) or tuple(range(spec.classes))
+        if bad := [label for label in labels if not 0 <= label < spec.classes]:
+            raise UsageError(f"--label {bad[0]}: the classes are 0 to {spec.classes - 1}")
+        given["label"] = np.resize(np.asarray(labels, np.int32), num)
+    if getattr(options, "needs_data", False):
+        batch = next(validation_batches(dataset, num))
+        given |= {name: batch[name] for name in ("image", "label") if name in batch}
+    if tokenizer is not None:
+        given |= _prompts(options, tokenizer, num)
+    taken = {name: () for name in ("label", "prompt") if hasattr(options, name)}
+    return given, dataclasses.replace(options, **taken)
+
+
+def _prompts(options: SampleOptions, tokenizer, num: int) -> dict[str, np.ndarray]:
+    prompts = [tokenizer.encode(text) for text in getattr(options, "prompt", ()) if text]
+    end = -1 if tokenizer.end_of_text is None else tokenizer.end_of_text
+    if not prompts:
+        prompts = [
+            np.asarray([end if end >= 0 else _line_break(tokenizer)])
+        ]  # what stands before a text begins
+    rows = [prompts[i % len(prompts)] for i in range(num)]
+    padded = np.zeros((num, max(map(len, rows))), np.int32)
+    for row, ids in zip(padded, rows):
+        row[: len(ids)] = ids
+    lengths = np.asarray([len(ids) for ids in rows], np.int32)
+    return {"prompt": padded, "prompt_length": lengths, "stop": np.full((num,), end, np.int32)}
+
+
+def _line_break(tokenizer) -> int:
+    try:
+        return int(tokenizer.encode("\n")[0])
+    except UserError:  # a character tokenizer of a text of one line
+        return 0

@@ -1,0 +1,99 @@
+"""The one train step of every system: the turns that are due, each a gradient and an update, then the averages."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from genjax.experiment import Experiment
+from genjax.models.base import Batch, Model
+from genjax.training import optimizers
+from genjax.training.gradient import gradient
+from genjax.training.state import TrainState, trained_entries, update_ema
+
+INIT, TRAIN, EVAL, SAMPLE = range(4)  # the streams of randomness of a run
+
+
+def run_key(seed: int, stream: int) -> jax.Array:
+    """The key of one stream of the run's randomness."""
+    return jax.random.fold_in(jax.random.key(seed), stream)
+
+
+def due_turns(experiment: Experiment, step: int) -> tuple[str, ...]:
+    """The turns to play at a step (from 0), chosen on the host: those that train something not frozen."""
+    trained = trained_entries(experiment)
+    return tuple(
+        turn.name
+        for turn in experiment.model.turns
+        if (step + 1) % turn.every == 0 and any(entry in trained for entry in turn.trains)
+    )
+
+
+def train_step(
+    model: Model,
+    experiment: Experiment,
+    state: TrainState,
+    batch: Batch,
+    *,
+    due: tuple[str, ...],
+    unroll: bool | int,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Plays the turns `due` on one batch.
+
+    All turns share one key, a function of (seed, step), so that XLA merges the forward passes they have in common.
+
+    Args:
+      model: as it runs here (`Model.on`); `experiment.model` describes the same one.
+      batch: the global batch under `jit`, the replica's rows under `pmap`.
+      due: names of the turns to play; static.
+      unroll: of the loop over micro-batches.
+
+    Returns:
+      The next state, and the metrics `<turn>/loss`, `<turn>/<metric>`, `grad_norm/<turn>/<entry>`, `lr/<entry>`.
+    """
+    train = experiment.train
+    key = jax.random.fold_in(run_key(train.seed, TRAIN), state.step)
+    trained = trained_entries(experiment)
+    metrics, updated = {}, set()
+    params, opt_state, model_state = dict(state.params), dict(state.opt_state), state.model_state
+
+    for turn in (turn for turn in model.turns if turn.name in due):
+        entries = tuple(entry for entry in turn.trains if entry in trained)
+
+        def loss(trained, model_state, batch, turn=turn, params=params):
+            everything = {**params, **trained}
+            return model.loss(turn.name, everything, model_state, batch, key, step=state.step, train=True)
+
+        grads, values, model_state = gradient(
+            loss,
+            {entry: params[entry] for entry in entries},
+            model_state,
+            batch,
+            micro_batches=train.grad_accumulation,
+            unroll=unroll,
+        )
+        metrics |= {f"{turn.name}/{name}": value for name, value in values.items()}
+        for entry in entries:
+            optim = optimizers.of_entry(experiment.optim, entry)
+            rate = optimizers.schedule(optim, train.steps)(state.step)
+            direction, opt_state[entry] = optimizers.transform(optim).update(
+                grads[entry], opt_state[entry], params[entry]
+            )
+            params[entry] = jax.tree.map(
+                lambda p, d: p - (rate * d).astype(p.dtype), params[entry], direction
+            )
+            metrics |= {
+                f"grad_norm/{turn.name}/{entry}": optax.global_norm(grads[entry]),
+                f"lr/{entry}": jnp.asarray(rate, jnp.float32),
+            }
+        params |= model.project(turn.name, {entry: params[entry] for entry in entries})
+        updated |= set(entries)
+
+    # The ramp of TensorFlow's ExponentialMovingAverage: early averages forget the initialization.
+    decay = jnp.minimum(train.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    return state.replace(
+        step=state.step + 1,
+        params=params,
+        opt_state=opt_state,
+        ema=update_ema(state.ema, params, model_state, updated, decay),
+        model_state=model_state,
+    ), metrics

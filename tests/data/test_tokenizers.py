@@ -1,0 +1,144 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from genjax.data import load_tokenizer, make_tokenizer
+from genjax.data.tokenizers import CHUNK, END_OF_TEXT
+from genjax.errors import UsageError, UserError
+
+TEXT = "Naïve café, 東京 and 🦊🦊!\n\n  It's 3.14 times   the fox's\tden.\n" * 20
+HARD = ["", " ", "a", "\n\n \n x", "don't  stop\n", "\u00a0 \u2003x\x1c\ny", "é\u0301👩‍🚀", END_OF_TEXT, TEXT]
+
+
+@pytest.fixture(scope="module", params=["byte", "char", "bpe:280", "bpe:400"])
+def tokenizer(request):
+    return make_tokenizer(request.param, TEXT + "".join(HARD))
+
+
+def test_text_survives(tokenizer):
+    for text in HARD:
+        ids = tokenizer.encode(text)
+        assert ids.dtype == np.int32 and ids.ndim == 1
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.byte_lengths[ids].sum() == len(text.encode())
+        assert ids.size == 0 or (ids.min() >= 0 and ids.max() < tokenizer.vocabulary)
+        assert tokenizer.end_of_text is None or tokenizer.end_of_text not in ids
+    assert tokenizer.byte_lengths.shape == (tokenizer.vocabulary,)
+
+
+def test_every_id_can_be_decoded(tokenizer):
+    rng = np.random.default_rng(0)
+    assert isinstance(tokenizer.decode(rng.integers(0, tokenizer.vocabulary, 500)), str)
+    assert isinstance(tokenizer.decode(range(tokenizer.vocabulary)), str)
+
+
+def test_saved_and_loaded(tokenizer, tmp_path):
+    tokenizer.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    for text in HARD:
+        np.testing.assert_array_equal(loaded.encode(text), tokenizer.encode(text))
+        assert loaded.decode(tokenizer.encode(text)) == text
+    assert (loaded.vocabulary, loaded.end_of_text) == (tokenizer.vocabulary, tokenizer.end_of_text)
+    np.testing.assert_array_equal(loaded.byte_lengths, tokenizer.byte_lengths)
+
+
+def test_byte_and_char_ids():
+    assert make_tokenizer("byte", "").encode("é").tolist() == [0xC3, 0xA9]
+    assert make_tokenizer("byte", "").decode([0xC3, 65]) == "\ufffdA"
+    char = make_tokenizer("char", ["ba", "cab"])
+    assert (char.vocabulary, char.encode("cab").tolist()) == (3, [2, 0, 1])
+    with pytest.raises(UserError, match="'z' does not occur"):
+        char.encode("abz")
+
+
+def test_bpe_merges_and_ends_texts():
+    bpe = make_tokenizer("bpe:300", TEXT)
+    assert 257 < bpe.vocabulary <= 300
+    assert len(bpe.encode(TEXT)) < len(TEXT.encode()) / 1.5
+    assert bpe.byte_lengths[bpe.end_of_text] == 0 and bpe.decode([bpe.end_of_text]) == ""
+    assert bpe.decode(bpe.encode("unseen: Ω")) == "unseen: Ω"
+
+
+def test_chunks_do_not_change_the_tokens():
+    line = "some words \nand  more\n\n lines,\nhere\r\nand there \n"
+    text = line * (3 * CHUNK // len(line))
+    bpe = make_tokenizer("bpe:290", line)
+    whole = bpe.backend.encode(text, add_special_tokens=False).ids
+    np.testing.assert_array_equal(bpe.encode(text), whole)
+
+
+@pytest.mark.parametrize(
+    "spec", ["word", "bpe", "bpe:", "bpe:x", "bpe:256", "bpe:-300", "gpt2", "gpt2:", "byte:3"]
+)
+def test_unknown_specs_name_the_choices(spec):
+    with pytest.raises(UsageError, match="choose byte, char, bpe:SIZE or gpt2:FOLDER"):
+        make_tokenizer(spec, "abc")
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{}", "[1]", '{"kind": "char"}', '{"kind": "new"}', '{"model": {"type": "BPE"}}']
+)
+def test_damaged_saves(tmp_path, content):
+    if content is not None:
+        (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match=r"tokenizer\.json: not a readable tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_gpt2_files_must_be_there_and_whole(tmp_path):
+    with pytest.raises(UserError, match=r"encoder\.json is missing"):
+        make_tokenizer(f"gpt2:{tmp_path}", "")
+    (tmp_path / "encoder.json").write_text("{")
+    with pytest.raises(UserError, match=r"vocab\.bpe is missing"):
+        make_tokenizer(f"gpt2:{tmp_path}", "")
+    (tmp_path / "vocab.bpe").write_text("#version: 0.2\n")
+    with pytest.raises(UserError, match="not GPT-2's vocabulary"):
+        make_tokenizer(f"gpt2:{tmp_path}", "")
+    (tmp_path / "encoder.json").write_text(json.dumps({"a": 0, "b": 7}))
+    with pytest.raises(UserError, match="ids are not 0, 1, 2"):
+        make_tokenizer(f"gpt2:{tmp_path}", "")
+    (tmp_path / "encoder.json").write_text(json.dumps({"a": 0, "日": 1}))
+    with pytest.raises(UserError, match="not byte-level"):
+        make_tokenizer(f"gpt2:{tmp_path}", "")
+
+
+def test_gpt2_format(tmp_path):
+    vocabulary = ["H", "e", "l", "o", "Ġ", "w", "ll", "Ġw", END_OF_TEXT]
+    (tmp_path / "encoder.json").write_text(json.dumps({token: n for n, token in enumerate(vocabulary)}))
+    (tmp_path / "vocab.bpe").write_text("#version: 0.2\nl l\nĠ w\n", encoding="utf-8")
+    gpt2 = make_tokenizer(f"gpt2:{tmp_path}", "")
+    assert gpt2.encode("Hello wo").tolist() == [0, 1, 6, 3, 7, 3]
+    assert gpt2.decode([0, 1, 6, 3, 7, 3, 8]) == "Hello wo"
+    assert (gpt2.vocabulary, gpt2.end_of_text) == (9, 8)
+
+
+@pytest.fixture
+def gpt2_folder():
+    folder = Path(os.environ.get("GENJAX_REAL_DATA", "")) / "gpt2_bpe"
+    if not folder.is_dir():
+        pytest.skip("set GENJAX_REAL_DATA to a folder with gpt2_bpe/encoder.json and gpt2_bpe/vocab.bpe")
+    return folder
+
+
+def test_gpt2(gpt2_folder):
+    gpt2 = make_tokenizer(f"gpt2:{gpt2_folder}", "")
+    assert (gpt2.vocabulary, gpt2.end_of_text) == (50257, 50256)
+    assert gpt2.encode("Hello world").tolist() == [15496, 995]
+    for text in HARD:
+        assert gpt2.decode(gpt2.encode(text)) == text
+
+
+@pytest.mark.peers
+def test_gpt2_is_that_of_transformers(gpt2_folder):
+    transformers = pytest.importorskip("transformers")
+    vocabulary = json.loads((gpt2_folder / "encoder.json").read_text(encoding="utf-8"))
+    lines = (gpt2_folder / "vocab.bpe").read_text(encoding="utf-8").splitlines()[1:]
+    merges = [tuple(line.split()) for line in lines if line]
+    theirs = transformers.GPT2Tokenizer(vocab=vocabulary, merges=merges)
+    ours = make_tokenizer(f"gpt2:{gpt2_folder}", "")
+    for text in HARD:
+        if text != END_OF_TEXT:  # they read it as the token, we as text
+            assert ours.encode(text).tolist() == theirs.encode(text)
