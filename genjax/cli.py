@@ -72,9 +72,7 @@ def list_recipes(argv: list[str]) -> None:
     for name, file in recipes.recipe_files().items():
         experiment = recipes.load_experiment(name)
         line = python_inspect.cleandoc(recipes.description(file)).splitlines()[0]
-        rows.append(
-            (name, type(experiment.model).__name__, experiment.data.path or experiment.data.source, line)
-        )
+        rows.append((name, type(experiment.model).__name__, experiment.data.path or experiment.data.source, line))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]]))
@@ -171,6 +169,33 @@ def inspect(argv: list[str]) -> None:
 
 
 @dataclasses.dataclass
+class PlanArgs:
+    experiment: Annotated[Experiment, Unprefixed]
+    topology: str = ""  # v5e:4x4, v5p:8x8x8 ...
+    json: Path | None = None  # write the plan here as well
+
+
+def plan(argv: list[str]) -> None:
+    """Whether a recipe fits a TPU topology, with memory and estimated time a step; needs libtpu, but no TPU.
+
+    genjax plan RECIPE --topology v5e:4x4 [--json FILE] [--search] [--section.field VALUE ...]
+    """
+    import json
+
+    from genjax.bench import plan
+    from genjax.bench.search import search
+
+    searching = "--search" in argv  # other meshes, micro-batches and remat policies too
+    recipe, experiment, rest = _recipe("plan", [arg for arg in argv if arg != "--search"])
+    args = _parse(f"plan {recipe}", PlanArgs, PlanArgs(experiment), rest)
+    find = search if searching else plan.plan
+    result = find(recipe, args.experiment, args.topology)
+    print(plan.describe(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2))
+
+
+@dataclasses.dataclass
 class CorpusArgs:
     texts: tyro.conf.Positional[tuple[Path, ...]]  # text files, UTF-8
     out: Path  # the corpus, for --data.path
@@ -195,6 +220,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "sample": sample,
     "eval": evaluate,
     "inspect": inspect,
+    "plan": plan,
     "corpus": corpus,
 }
 

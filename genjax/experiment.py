@@ -13,16 +13,12 @@ class Data:
     source: str = "digits"  # digits, pydoc, or tfds:NAME (any TensorFlow data set)
     path: str | None = None  # your own: folder of images, .npz, .txt, or a corpus made by `genjax corpus`
     batch_size: int = 64  # examples a step, over all devices
-    image_size: int | None = (
-        None  # resize (shorter side) and crop to this square; None = as the source has it
-    )
+    image_size: int | None = None  # resize (shorter side) and crop to this square; None = as the source has it
     channels: Literal[1, 3] | None = None  # grey or colour; None = as the source has it
     flip: bool = False  # mirror training images left to right at random
     random_crop: bool = False  # crop training images at random instead of at the centre
     context: int = 64  # tokens an example (text)
-    tokenizer: str = (
-        "byte"  # byte, char, bpe:SIZE (trained on the text), or gpt2:FOLDER (encoder.json, vocab.bpe)
-    )
+    tokenizer: str = "byte"  # byte, char, bpe:SIZE (trained on the text), or gpt2:FOLDER (encoder.json, vocab.bpe)
     validation: float = 0.1  # share held out where the source has no split of its own
     strict: bool = False  # an unreadable file is an error instead of being skipped and counted
     workers: int = 2  # threads that prepare batches
@@ -69,9 +65,7 @@ class Train:
     ema_decay: float = 0.0  # of the parameters' moving average, used for evaluation and samples; 0 = off
     ema_entries: tuple[str, ...] = ()  # which entries have one; () = all that are trained
     freeze: tuple[str, ...] = ()  # entries that stay as they are
-    init_from: tuple[
-        str, ...
-    ] = ()  # ENTRY=RUN or ENTRY=FILE.safetensors (or RUN for all), before the first step
+    init_from: tuple[str, ...] = ()  # ENTRY=RUN or ENTRY=FILE.safetensors (or RUN for all), before the first step
     steps_per_call: int = 1  # steps compiled into one call (accelerators only)
 
 

@@ -84,9 +84,7 @@ def from_dict(config: dict) -> tuple[Experiment, DataSpec]:
     if system not in models.SYSTEMS and recipe.endswith(".py") and Path(recipe).is_file():
         load_module(Path(recipe))
     if system not in models.SYSTEMS:
-        raise UserError(
-            f"config.json names the system '{system}', which is not registered: {sorted(models.SYSTEMS)}"
-        )
+        raise UserError(f"config.json names the system '{system}', which is not registered: {sorted(models.SYSTEMS)}")
     sections = {k: v for k, v in config.items() if k not in ("recipe", "system", "spec")}
     sections["model"] = _build(models.SYSTEMS[system], sections.get("model", {}))
     return _build(Experiment, sections), _build(DataSpec, config.get("spec", {}))

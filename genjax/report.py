@@ -203,13 +203,8 @@ def _line_chart(series: dict, ylabel: str, until: int, *, log=False, raw=False, 
 
     everything = np.concatenate([values for _, values in series.values()])
     low, high = everything.min(), everything.max()
-    log = (
-        (log or (len(everything) > 2 and high > 100 * np.median(everything))) and low > 0 and high / low > 10
-    )
-    style = {
-        name: INK
-        for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    }
+    log = (log or (len(everything) > 2 and high > 100 * np.median(everything))) and low > 0 and high / low > 10
+    style = {name: INK for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")}
     style |= {"svg.fonttype": "none", "svg.hashsalt": "/".join(series) + ylabel, "text.parse_math": False}
     style |= {"font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6}
     with mpl.rc_context(style):
@@ -223,9 +218,7 @@ def _line_chart(series: dict, ylabel: str, until: int, *, log=False, raw=False, 
             if smooth:
                 average = _smooth(np.log(values)) if log else _smooth(values)
                 axes.plot(*_thin(steps, np.exp(average) if log else average), lw=1.7, color=color)
-            axes.lines[-1].set_label(
-                f"\u200b{label}"
-            )  # matplotlib hides labels that begin with an underscore
+            axes.lines[-1].set_label(f"\u200b{label}")  # matplotlib hides labels that begin with an underscore
         if log:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
@@ -266,18 +259,14 @@ def _samples(folder: Path) -> list[dict]:
         indices = np.unique(np.linspace(0, len(moments) - 1, SHOWN).round().astype(int))
         picked[name] = [moments[i] for i in indices]
     share = IMAGE_BYTES // max(1, sum(map(len, picked.values()))) * 3 // 4  # base64 takes 4 bytes for 3
-    return [
-        {"name": name, "moments": [_moment(*m, share) for m in moments]} for name, moments in picked.items()
-    ]
+    return [{"name": name, "moments": [_moment(*m, share) for m in moments]} for name, moments in picked.items()]
 
 
 def _moment(order: float, path: Path, share: int) -> dict:
     label = "final" if order == math.inf else f"step {_show(order)}"
     if path.suffix == ".png":
         return {"label": label, "image": _data_uri(path, share)}
-    text = re.sub(
-        r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", path.read_text("utf-8", "replace")
-    )
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", path.read_text("utf-8", "replace"))
     return {"label": label, "text": text[:TEXT] + "\n…" * (len(text) > TEXT)}
 
 

@@ -107,9 +107,9 @@ def test_evaluate_ignores_rows_that_are_not_valid(name):
     changed = dict(data)
     for field in ("image", "tokens"):
         if field in data:
-            changed[field] = np.where(
-                data["valid"].reshape(-1, *[1] * (data[field].ndim - 1)), data[field], 0
-            ).astype(data[field].dtype)
+            changed[field] = np.where(data["valid"].reshape(-1, *[1] * (data[field].ndim - 1)), data[field], 0).astype(
+                data[field].dtype
+            )
     first, second = built.evaluate(state, data, 0), built.evaluate(state, changed, 0)
     assert first
     chex.assert_trees_all_close(first, second, rtol=1e-6)
@@ -240,9 +240,7 @@ def single_device():
     return history
 
 
-@pytest.mark.parametrize(
-    "mesh", [m if m == "2x2x2" else pytest.param(m, marks=pytest.mark.slow) for m in MESHES]
-)
+@pytest.mark.parametrize("mesh", [m if m == "2x2x2" else pytest.param(m, marks=pytest.mark.slow) for m in MESHES])
 @pytest.mark.parametrize("name", ALL)
 def test_twenty_steps_on_a_mesh_give_the_losses_of_one_device(name, mesh, single_device):
     backend = "pmap" if mesh == "pmap" else "jit"

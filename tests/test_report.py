@@ -47,9 +47,7 @@ def charts(text):
     found = {}
     for title, body in re.findall(r'<figure class="card" data-chart="([^"]*)">(.*?)</figure>', text, re.S):
         words = html.unescape(" ".join(re.findall(r"<text[^>]*>(.*?)</text>", body)))
-        curves = len(
-            re.findall(r'<g id="line2d_\d+">\s*<path [^>]*clip-path[^>]*stroke-width: 1\.[67]', body)
-        )
+        curves = len(re.findall(r'<g id="line2d_\d+">\s*<path [^>]*clip-path[^>]*stroke-width: 1\.[67]', body))
         found[html.unescape(title)] = (words.replace("\u200b", ""), curves, body)
     return found
 
@@ -113,13 +111,9 @@ def test_the_best_step_is_marked(tmp_path):
 
     def table(**options):
         text = page(run, **options)
-        rows = re.findall(
-            r"<tr( class=\"best\")?><th scope=\"row\">(frechet|recall)[^<]*</th>(.*?)</tr>", text, re.S
-        )
+        rows = re.findall(r"<tr( class=\"best\")?><th scope=\"row\">(frechet|recall)[^<]*</th>(.*?)</tr>", text, re.S)
         step = re.search(r"<th>best \(step (\d+)\)</th>", text)
-        return step and int(step[1]), {
-            name: (bool(m), re.findall(r"<td>(.*?)</td>", r)) for m, name, r in rows
-        }
+        return step and int(step[1]), {name: (bool(m), re.findall(r"<td>(.*?)</td>", r)) for m, name, r in rows}
 
     assert table(best=("frechet", "min")) == (
         300,

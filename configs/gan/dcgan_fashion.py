@@ -1,4 +1,4 @@
-"""A class-conditional DCGAN on Fashion-MNIST (28x28), small enough for a laptop's CPU.
+"""A class-conditional DCGAN with R1 penalty on Fashion-MNIST (28x28), small enough for a laptop's CPU.
 
     genjax train dcgan_fashion --data.path fashion_mnist.npz
 
@@ -11,9 +11,18 @@ from genjax.experiment import Data, Eval, Experiment, Optim, Train
 from genjax.models import GAN
 
 experiment = Experiment(
-    model=GAN(conditional=True, latent=64, generator_width=32, discriminator_width=24),
+    model=GAN(
+        network="dcgan",
+        conditional=True,
+        latent=64,
+        generator_width=32,
+        discriminator_width=32,
+        discriminator_norm="none",
+        r1_gamma=1.0,
+        r1_every=8,
+    ),
     data=Data(source="tfds:fashion_mnist", batch_size=32),
-    optim=Optim(learning_rate=4e-4, b1=0.5),
+    optim=Optim(learning_rate=2e-4, b1=0.5),
     train=Train(steps=6000, eval_every=1000, sample_every=1000, checkpoint_every=1000),
     eval=Eval(examples=2000, grid=100),
 )

@@ -26,7 +26,12 @@ experiment = Experiment(
         clip_norm=1.0,
     ),
     train=Train(
-        steps=600_000, precision="bfloat16", eval_every=1000, sample_every=5000, checkpoint_every=5000
+        steps=600_000,
+        precision="bfloat16",
+        grad_accumulation=5,
+        eval_every=1000,
+        sample_every=5000,
+        checkpoint_every=5000,
     ),
     eval=Eval(examples=4096, grid=4),
 )

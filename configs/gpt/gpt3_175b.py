@@ -1,6 +1,6 @@
 """GPT-3 175B (Brown et al. 2020, tables 2.1 and B): 96 layers, 3.2 million tokens a step.
 
-    genjax plan gpt3_175b --topology v5e:16x16
+    genjax plan gpt3_175b --topology v5p:8x8x8
     genjax train gpt3_175b --data.path corpus
 
 Departures from the paper: every layer attends densely, where GPT-3 alternates with locally banded attention;
@@ -28,7 +28,12 @@ experiment = Experiment(
         clip_norm=1.0,
     ),
     train=Train(
-        steps=95_400, precision="bfloat16", eval_every=1000, sample_every=5000, checkpoint_every=1000
+        steps=95_400,
+        precision="bfloat16",
+        grad_accumulation=2,
+        eval_every=1000,
+        sample_every=5000,
+        checkpoint_every=1000,
     ),
     mesh=Mesh(data=1, fsdp=-1, tensor=8),
     eval=Eval(examples=1536, grid=4),

@@ -1,6 +1,6 @@
 """Llama 2 7B's architecture (Touvron et al. 2023): rotary positions, RMSNorm, SwiGLU, untied head.
 
-    genjax plan gpt_7b --topology v5e:8x8
+    genjax plan gpt_7b --topology v5p:4x4x4
     genjax train gpt_7b --data.path corpus
 
 `corpus` is made by `genjax corpus` with at most 32,000 ids. 4 million tokens a step, 2 trillion in all.
@@ -39,9 +39,7 @@ experiment = Experiment(
         weight_decay=0.1,
         clip_norm=1.0,
     ),
-    train=Train(
-        steps=477_000, precision="bfloat16", eval_every=1000, sample_every=5000, checkpoint_every=1000
-    ),
+    train=Train(steps=477_000, precision="bfloat16", eval_every=1000, sample_every=5000, checkpoint_every=1000),
     mesh=Mesh(data=1, fsdp=-1, tensor=1),
     eval=Eval(examples=1024, grid=4),
 )

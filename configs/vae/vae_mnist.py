@@ -11,7 +11,7 @@ from genjax.models import VAE
 
 experiment = Experiment(
     model=VAE(network="conv", widths=(32, 64), latent=32, binarization="dynamic", iwae_samples=64),
-    data=Data(source="tfds:mnist", batch_size=128),
+    data=Data(source="tfds:mnist", batch_size=64),
     optim=Optim(learning_rate=1e-3, schedule="cosine", warmup_steps=500),
     train=Train(steps=40_000, eval_every=4000, sample_every=4000, checkpoint_every=4000, ema_decay=0.999),
     eval=Eval(examples=1000),

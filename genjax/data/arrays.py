@@ -113,12 +113,7 @@ def _find(archive: dict[str, np.ndarray], role: str, split: str) -> np.ndarray |
 def _images(parts: list[np.ndarray], path: Path) -> list[np.ndarray]:
     parts = [part[..., None] if part.ndim == 3 else part for part in parts]
     for part in parts:
-        if (
-            part.ndim != 4
-            or part.shape[3] not in (1, 3)
-            or 0 in part.shape
-            or part.shape[1:] != parts[0].shape[1:]
-        ):
+        if part.ndim != 4 or part.shape[3] not in (1, 3) or 0 in part.shape or part.shape[1:] != parts[0].shape[1:]:
             shapes = " and ".join(str(part.shape) for part in parts)
             raise UserError(f"{path}: images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3), not {shapes}")
     low, high = min(part.min() for part in parts), max(part.max() for part in parts)
@@ -141,24 +136,18 @@ def _labels(
         return labels, ()
     for label, count in zip(labels, counts):
         if label is None or label.size != count:
-            raise UserError(
-                f"{path}: {count} images, but {'no' if label is None else label.size} labels for them"
-            )
+            raise UserError(f"{path}: {count} images, but {'no' if label is None else label.size} labels for them")
     joined = np.concatenate([label.ravel() for label in labels])
     if joined.dtype.kind in "US":
         names, joined = np.unique(joined, return_inverse=True)
     elif joined.dtype.kind in "iub" and joined.min() >= 0:
         names = np.arange(int(joined.max()) + 1)
     else:
-        raise UserError(
-            f"{path}: labels must be names, or integers from 0 on, not {joined.dtype} from {joined.min()}"
-        )
+        raise UserError(f"{path}: labels must be names, or integers from 0 on, not {joined.dtype} from {joined.min()}")
     return np.split(joined.astype(np.int32), np.cumsum(counts)[:-1]), tuple(str(name) for name in names)
 
 
-def _dataset(
-    data: Data, parts: list[tuple[np.ndarray, np.ndarray | None]], names: tuple[str, ...]
-) -> Dataset:
+def _dataset(data: Data, parts: list[tuple[np.ndarray, np.ndarray | None]], names: tuple[str, ...]) -> Dataset:
     channels = data.channels or parts[0][0].shape[3]
     sources = []
     for image_NHWC, label_N in parts:
@@ -167,9 +156,7 @@ def _dataset(
             image_NHWC = transforms.resize_array(image_NHWC, data.image_size)
         height, width = image_NHWC.shape[1:3]
         size = None if height == width else data.image_size  # nothing to crop from a square
-        sources.append(
-            ImageArray(image_NHWC, label_N, transforms.View(size, channels, data.flip, data.random_crop))
-        )
+        sources.append(ImageArray(image_NHWC, label_N, transforms.View(size, channels, data.flip, data.random_crop)))
     height, width = (size, size) if size else (height, width)
     spec = DataSpec(
         image_shape=(height, width, channels),
@@ -183,11 +170,7 @@ def _dataset(
 
 def _tokens(data: Data, parts: list[np.ndarray], path: Path) -> Dataset:
     lengths = {part.shape[1:] for part in parts}
-    bad = [
-        p
-        for p in parts
-        if p.ndim != 2 or p.dtype.kind not in "iu" or p.shape[1] < 2 or not len(p) or p.min() < 0
-    ]
+    bad = [p for p in parts if p.ndim != 2 or p.dtype.kind not in "iu" or p.shape[1] < 2 or not len(p) or p.min() < 0]
     if bad or len(lengths) > 1:
         raise UserError(f"{path}: tokens must be (N, T + 1) integers from 0 on, of one length in both splits")
     if len(parts) == 1:

@@ -60,9 +60,7 @@ def corpus(data: Data, folder: Path) -> Dataset:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a readable description of a corpus ({error!r})") from error
     if version != VERSION or dtype.str not in ("<u2", "<u4"):
-        raise UserError(
-            f"{path}: version {version} of {dtype} is not read by this genjax; make the corpus anew"
-        )
+        raise UserError(f"{path}: version {version} of {dtype} is not read by this genjax; make the corpus anew")
     tokenizer = load_tokenizer(folder)
     if tokenizer.vocabulary != vocabulary:
         raise UserError(f"{folder}: the tokenizer has {tokenizer.vocabulary} tokens, the corpus {vocabulary}")
@@ -90,9 +88,7 @@ def _check(texts: list[Path], out: Path, validation: float) -> None:
 
 def _write(texts: list[Path], folder: Path, tokenizer: Tokenizer, validation: float) -> dict[str, int | str]:
     dtype = np.dtype("<u2" if tokenizer.vocabulary <= 2**16 else "<u4")
-    left = round(
-        sum(text.stat().st_size for text in texts) * (1 - validation)
-    )  # bytes for training, still to come
+    left = round(sum(text.stat().st_size for text in texts) * (1 - validation))  # bytes for training, still to come
     counts = dict.fromkeys(SPLITS, 0)
     end = np.array([] if tokenizer.end_of_text is None else [tokenizer.end_of_text], np.int32)
     with open(folder / "train.bin", "wb") as train, open(folder / "validation.bin", "wb") as held:
@@ -114,9 +110,7 @@ def _write(texts: list[Path], folder: Path, tokenizer: Tokenizer, validation: fl
             if split is not None:
                 write(split, end)
     if 0 in counts.values():
-        raise UserError(
-            f"too little text for two splits: {counts['train']} and {counts['validation']} tokens"
-        )
+        raise UserError(f"too little text for two splits: {counts['train']} and {counts['validation']} tokens")
     tokenizer.save(folder)
     description = {"version": VERSION, "dtype": dtype.str, "vocabulary": tokenizer.vocabulary, **counts}
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")

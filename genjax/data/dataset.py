@@ -13,9 +13,7 @@ from genjax.spec import DataSpec
 class Source(Protocol):
     """One split, read a whole batch at a time."""
 
-    replacement: ClassVar[
-        bool
-    ]  # training draws ids with replacement (too many to permute) instead of by epochs
+    replacement: ClassVar[bool]  # training draws ids with replacement (too many to permute) instead of by epochs
 
     def __len__(self) -> int:
         """Number of ids."""

@@ -61,9 +61,7 @@ class EncodedImages:
                         f"{name}: unreadable image ({error}); remove it, or leave --data.strict off"
                     ) from error
                 self.skipped.setdefault(name, str(error))
-        raise UserError(
-            f"none of {self.count} images can be read; the last was {name} ({self.skipped[name]})"
-        )
+        raise UserError(f"none of {self.count} images can be read; the last was {name} ({self.skipped[name]})")
 
 
 def folder(data: Data, path: Path) -> Dataset:
@@ -83,9 +81,7 @@ def folder(data: Data, path: Path) -> Dataset:
         if held is not None:
             validation, others = _labelled(subfolders[held])
             if others != names:
-                raise UserError(
-                    f"{path}: train and {held} have different classes: {_list(names)} and {_list(others)}"
-                )
+                raise UserError(f"{path}: train and {held} have different classes: {_list(names)} and {_list(others)}")
             parts.append(validation)
     else:
         everything, names = _labelled(path)
@@ -127,13 +123,9 @@ def _labelled(path: Path) -> tuple[list[tuple[Path, int | None]], tuple[str, ...
     classes = {sub.name: files for sub in subfolders if (files := _images(sub.rglob("*"), sub))}
     flat = _images(path.iterdir(), path)
     if flat and classes:
-        raise UserError(
-            f"{path}: has images beside its folders {_list(tuple(classes))}; move them into a class"
-        )
+        raise UserError(f"{path}: has images beside its folders {_list(tuple(classes))}; move them into a class")
     if not flat and not classes:
-        raise UserError(
-            f"{path}: no images here; {', '.join(suffix[1:] for suffix in SUFFIXES)} files are read"
-        )
+        raise UserError(f"{path}: no images here; {', '.join(suffix[1:] for suffix in SUFFIXES)} files are read")
     labelled = [(file, label) for label, files in enumerate(classes.values()) for file in files]
     return labelled or [(file, None) for file in flat], tuple(classes)
 
@@ -158,9 +150,7 @@ def _view(
                 return transforms.oriented_size(image), transforms.natural_channels(image)
         except Exception as error:
             if data.strict:
-                raise UserError(
-                    f"{file}: unreadable image ({error}); remove it, or leave --data.strict off"
-                ) from error
+                raise UserError(f"{file}: unreadable image ({error}); remove it, or leave --data.strict off") from error
             skipped.setdefault(file, str(error))
             return None
 

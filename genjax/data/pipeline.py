@@ -24,9 +24,7 @@ def _generator(*key: int) -> np.random.Generator:
 
 @functools.lru_cache(maxsize=2)  # the read-ahead may straddle two epochs
 def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    return _generator(seed, ORDER, epoch).permutation(
-        np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
-    )
+    return _generator(seed, ORDER, epoch).permutation(np.arange(count, dtype=np.int32 if count < 2**31 else np.int64))
 
 
 def batch_ids(count: int, batch_size: int, seed: int, step: int) -> np.ndarray:

@@ -14,15 +14,16 @@ NAMED = {"digits": arrays.digits, "pydoc": text.pydoc}
 
 
 def load(data: Data) -> Dataset:
-    """The data set that `data` describes. --data.path decides alone, unless the source is tfds:NAME.
+    """The data set that `data` describes. --data.path decides alone, unless it is where TFDS prepared the source.
 
     A folder with a `corpus.json` is a corpus, another folder holds images; a `.npz` file holds arrays, any
     other file is text. Raises UsageError for a source or a number that cannot be meant, UserError for data
     that is missing, damaged or too small.
     """
     _check(data)
-    if data.source.startswith(TFDS) and data.source != TFDS:
-        return tfds(data, data.source.removeprefix(TFDS))
+    name = data.source.removeprefix(TFDS) if data.source.startswith(TFDS) else ""
+    if name and (data.path is None or (Path(data.path).expanduser() / name.partition("/")[0]).is_dir()):
+        return tfds(data, name)
     if data.path is not None:
         return _at(data, Path(data.path).expanduser())
     if data.source not in NAMED:
@@ -33,11 +34,7 @@ def load(data: Data) -> Dataset:
 def _at(data: Data, path: Path) -> Dataset:
     try:
         if path.is_dir():
-            return (
-                corpus.corpus(data, path)
-                if (path / corpus.DESCRIPTION).exists()
-                else images.folder(data, path)
-            )
+            return corpus.corpus(data, path) if (path / corpus.DESCRIPTION).exists() else images.folder(data, path)
         if not path.is_file():
             raise UserError(f"--data.path {path}: no such file or folder")
         return arrays.npz(data, path) if path.suffix.lower() == ".npz" else text.text_file(data, path)

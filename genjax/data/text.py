@@ -30,9 +30,7 @@ class TokenWindows:
         start_B = ids_B.astype(np.int64) * self.stride
         tokens_BS = self.tokens_N[start_B[:, None] + np.arange(self.context + 1)].astype(np.int32)
         if tokens_BS.max(initial=0) >= self.vocabulary:  # XLA would clamp the index and train on nonsense
-            raise UserError(
-                f"the data holds token {tokens_BS.max()}, but its vocabulary has only {self.vocabulary}"
-            )
+            raise UserError(f"the data holds token {tokens_BS.max()}, but its vocabulary has only {self.vocabulary}")
         return {"tokens": tokens_BS}
 
 
@@ -81,9 +79,7 @@ def text_dataset(data: Data, text: str, name: str) -> Dataset:
     cut = round(len(text) * (1 - data.validation))
     train, validation = text[:cut], text[cut:]
     tokenizer = make_tokenizer(data.tokenizer, text if data.tokenizer == "char" else train)
-    return windows_dataset(
-        tokenizer.encode(train), tokenizer.encode(validation), data.context, tokenizer, name
-    )
+    return windows_dataset(tokenizer.encode(train), tokenizer.encode(validation), data.context, tokenizer, name)
 
 
 def text_file(data: Data, path: Path) -> Dataset:

@@ -90,9 +90,7 @@ def _line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _view(
-    data: Data, shape: tuple[int | None, ...], name: str
-) -> tuple[transforms.View, tuple[int, int, int]]:
+def _view(data: Data, shape: tuple[int | None, ...], name: str) -> tuple[transforms.View, tuple[int, int, int]]:
     height, width, natural = shape
     if data.image_size is not None:
         height = width = data.image_size

@@ -84,9 +84,7 @@ class CharTokenizer(_Pieces):
         ids_N = self._id_of[points_N]
         if (ids_N < 0).any():
             unknown = chr(points_N[ids_N < 0][0])
-            raise UserError(
-                f"the character {unknown!r} does not occur in the text that the tokenizer was made from"
-            )
+            raise UserError(f"the character {unknown!r} does not occur in the text that the tokenizer was made from")
         return ids_N
 
     def save(self, folder: Path) -> None:
@@ -101,9 +99,7 @@ class BPETokenizer(_Pieces):
         ids = backend.get_vocab(with_added_tokens=True)
         names = sorted(ids, key=ids.get)
         if [ids[name] for name in names] != list(range(len(names))):
-            raise UserError(
-                "the tokenizer's ids are not 0, 1, 2, ...: the vocabulary is damaged or of another kind"
-            )
+            raise UserError("the tokenizer's ids are not 0, 1, 2, ...: the vocabulary is damaged or of another kind")
         try:
             super().__init__([b"" if n == END_OF_TEXT else bytes(byte_of[c] for c in n) for n in names])
         except KeyError as error:
@@ -135,9 +131,7 @@ def make_tokenizer(spec: str, text: str | Iterable[str]) -> Tokenizer:
         return _trained_bpe(int(argument), texts)
     if kind == "gpt2" and argument:
         return _gpt2(Path(argument).expanduser())
-    raise UsageError(
-        f"--data.tokenizer {spec}: choose {KINDS} (SIZE at least 257: the bytes and the end of text)"
-    )
+    raise UsageError(f"--data.tokenizer {spec}: choose {KINDS} (SIZE at least 257: the bytes and the end of text)")
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
@@ -179,9 +173,7 @@ def _gpt2(folder: Path) -> BPETokenizer:
     files = [folder / "encoder.json", folder / "vocab.bpe"]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
-        raise UserError(
-            f"--data.tokenizer gpt2:{folder}: {missing[0]} is missing; both of GPT-2's files are needed"
-        )
+        raise UserError(f"--data.tokenizer gpt2:{folder}: {missing[0]} is missing; both of GPT-2's files are needed")
     try:
         backend = _byte_level(tokenizers.models.BPE.from_file(*map(str, files)))
     except Exception as error:  # `tokenizers` raises bare Exceptions

@@ -25,9 +25,7 @@ def from_huggingface(tensors: Mapping[str, np.ndarray], heads: int, vocabulary_m
 
     def get(name: str) -> np.ndarray:
         if name not in tensors:
-            raise UserError(
-                f"GPT-2 weights lack the tensor '{name}': is this a GPT-2 checkpoint of Hugging Face?"
-            )
+            raise UserError(f"GPT-2 weights lack the tensor '{name}': is this a GPT-2 checkpoint of Hugging Face?")
         return np.asarray(tensors[name], np.float32)
 
     layers = 1 + max((int(n.split(".")[1]) for n in tensors if n.startswith("h.")), default=0)

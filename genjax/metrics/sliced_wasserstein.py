@@ -26,9 +26,7 @@ def sliced_wasserstein(real_NHWC: np.ndarray, fake_NHWC: np.ndarray) -> float:
       UserError: the shapes differ, a set is empty, or a value is not finite.
     """
     if real_NHWC.ndim != 4 or real_NHWC.shape[1:] != fake_NHWC.shape[1:]:
-        raise UserError(
-            f"swd compares images of one shape (N, H, W, C), not {real_NHWC.shape} with {fake_NHWC.shape}"
-        )
+        raise UserError(f"swd compares images of one shape (N, H, W, C), not {real_NHWC.shape} with {fake_NHWC.shape}")
     n = min(len(real_NHWC), len(fake_NHWC))
     if n == 0:
         raise UserError("swd compares two sets of images, and one is empty")

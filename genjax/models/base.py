@@ -59,9 +59,7 @@ class Model:
     Options: ClassVar[type[SampleOptions]] = SampleOptions  # what `sample` takes
     best: ClassVar[tuple[str, str]] = ("loss", "min")  # the validation metric that picks the best checkpoint
     set_metrics: ClassVar[tuple[str, ...]] = ()  # of genjax.metrics: computed over a set of samples
-    rules: ClassVar[
-        tuple[tuple[str, tuple], ...]
-    ] = ()  # (regex on the parameter path, mesh axes per dimension)
+    rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -96,9 +94,7 @@ class Model:
         """Applied after a turn's update, to the entries it trained: a constraint set, such as WGAN's clipping."""
         return params
 
-    def evaluate(
-        self, params: Params, state: Tree, batch: Batch, key: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, tuple[Array, Array]]:
         """Metric -> (sum, count) over the batch; rows where `valid` is False count nothing."""
         raise NotImplementedError
 
@@ -127,7 +123,5 @@ def require(spec: DataSpec, field: str, system: str) -> Any:
     value = getattr(spec, field)
     if value is None:
         need = {"image_shape": "images", "classes": "labels", "vocabulary": "text", "context": "text"}[field]
-        raise UserError(
-            f"{system} needs data with {need}; this data has none (see --data.source and --data.path)"
-        )
+        raise UserError(f"{system} needs data with {need}; this data has none (see --data.source and --data.path)")
     return value

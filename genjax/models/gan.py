@@ -93,9 +93,7 @@ class GAN(Model):
                 raise UsageError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         for name in ("clip", "gradient_penalty", "r1_gamma"):
             if not getattr(self, name) >= 0:
-                raise UsageError(
-                    f"model.{name} must not be negative (0 turns it off), not {getattr(self, name)}"
-                )
+                raise UsageError(f"model.{name} must not be negative (0 turns it off), not {getattr(self, name)}")
             if name != "clip" and getattr(self, name) > 0 and self.discriminator_norm == "batch":
                 raise UsageError(
                     f"model.{name} is a penalty on each example's own gradient, which batch norm mixes:"
@@ -201,9 +199,7 @@ class GAN(Model):
         clipped = jax.tree.map(lambda w: jnp.clip(w, -self.clip, self.clip), params["discriminator"])
         return {**params, "discriminator": clipped}
 
-    def evaluate(
-        self, params: Params, state: Tree, batch: Batch, key: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, tuple[Array, Array]]:
         """Mean logits of real and generated images, and how many of each the discriminator recognizes."""
         label, rows_B = self._label(batch), valid_rows(batch)
         params, _ = self._normalized(params, state)
@@ -257,9 +253,7 @@ class GAN(Model):
         out, new = self.networks()[name].apply(variables, x, label_B, train=train, mutable=mutable)
         return out, {**state, name: {**own, **new}}
 
-    def _gradient_norm2(
-        self, params: Params, state: Tree, image: Array, label_B: Array | None, train: bool
-    ) -> Array:
+    def _gradient_norm2(self, params: Params, state: Tree, image: Array, label_B: Array | None, train: bool) -> Array:
         """(B,) squared norm of each logit's gradient in its own image: examples do not mix."""
         gradient = jax.grad(lambda x: self._judge(params, state, x, label_B, train)[0].sum())(image)
         return (gradient**2).sum((1, 2, 3))

@@ -115,12 +115,8 @@ class GPT(Model):
             ("vocabulary", self.vocabulary, vocabulary),
         ):
             if ours is not None and ours < data:
-                raise UserError(
-                    f"GPT's {name} {ours} is less than the data's {data}: set --model.{name} {data}"
-                )
-        return dataclasses.replace(
-            self, context=self.context or context, vocabulary=self.vocabulary or vocabulary
-        )
+                raise UserError(f"GPT's {name} {ours} is less than the data's {data}: set --model.{name} {data}")
+        return dataclasses.replace(self, context=self.context or context, vocabulary=self.vocabulary or vocabulary)
 
     def on(self, platform: str) -> "GPT":
         unroll = self.layers if platform == "cpu" and self.layers <= UNROLLED_LAYERS else 1
@@ -176,9 +172,7 @@ class GPT(Model):
         weight = weight_BT.sum()
         return LossOutput((nats_BT * weight_BT).sum() / jnp.maximum(weight, 1.0), weight, {}, state)
 
-    def evaluate(
-        self, params: Params, state: Tree, batch: Batch, key: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, tuple[Array, Array]]:
         """Loss in nats per token, accuracy, and bits per byte where the data counts bytes."""
         targets_BT = batch["tokens"][:, 1:]
         logits_BTV = self.logits(params, batch["tokens"][:, :-1])

@@ -115,9 +115,7 @@ class VAE(Model):
         keys = jax.random.split(key)
         label = jnp.zeros((1,), jnp.int32) if self.conditional else None
         inputs = {"encoder": jnp.zeros((1, *self.image_shape)), "decoder": jnp.zeros((1, self.latent))}
-        params = {
-            entry: networks[entry].init(k, inputs[entry], label)["params"] for entry, k in zip(inputs, keys)
-        }
+        params = {entry: networks[entry].init(k, inputs[entry], label)["params"] for entry, k in zip(inputs, keys)}
         return params, {}
 
     def encode(self, params: Params, image_BHWC: Array, label_B: Array | None = None) -> tuple[Array, Array]:
@@ -138,12 +136,8 @@ class VAE(Model):
         eps = noise.normal(z_key, index, (self.latent,))
         z = mean + jnp.exp(0.5 * log_var) * eps
         log_likelihood = self.log_likelihood(target, *self.decode(params, z, label))
-        kl = 0.5 * jnp.sum(
-            jnp.square(mean) + jnp.exp(log_var) - 1.0 - log_var, axis=-1
-        )  # appendix B of the paper
-        log_ratio = 0.5 * jnp.sum(
-            jnp.square(eps) + log_var - jnp.square(z), axis=-1
-        )  # log p(z) - log q(z | x)
+        kl = 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_var) - 1.0 - log_var, axis=-1)  # appendix B of the paper
+        log_ratio = 0.5 * jnp.sum(jnp.square(eps) + log_var - jnp.square(z), axis=-1)  # log p(z) - log q(z | x)
         return log_likelihood, kl, log_likelihood + log_ratio
 
     def log_likelihood(self, target_BHWC: Array, output_BHWC: Array, log_sigma: Array) -> Array:
@@ -170,9 +164,7 @@ class VAE(Model):
         loss = jnp.mean(self.beta * warmup * kl - log_likelihood)
         return LossOutput(loss, jnp.float32(kl.shape[0]), metrics, state)
 
-    def evaluate(
-        self, params: Params, state: Tree, batch: Batch, key: Array
-    ) -> dict[str, tuple[Array, Array]]:
+    def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, tuple[Array, Array]]:
         """ELBO and its terms from one z an example, and -log p(x) by the bound of K = `iwae_samples` z's.
 
         The importance-weighted bound is equation 8 of Burda et al. 2015; its name carries K.
@@ -219,9 +211,7 @@ class VAE(Model):
 
     def _mean_image(self, params: Params, z_BZ: Array, label_B: Array | None) -> Array:
         output, _ = self.decode(params, z_BZ, label_B)
-        return (
-            self._input(jax.nn.sigmoid(output)) if self.likelihood == "bernoulli" else jnp.clip(output, -1, 1)
-        )
+        return self._input(jax.nn.sigmoid(output)) if self.likelihood == "bernoulli" else jnp.clip(output, -1, 1)
 
     def _label(self, batch: Batch) -> Array | None:
         return batch["label"] if self.conditional else None

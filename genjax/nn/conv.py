@@ -38,6 +38,33 @@ class Upsample(nn.Module):
         return depth_to_space(x)
 
 
+class Downsample(nn.Module):
+    """A 4x4 convolution of stride 2 and padding 1, as space-to-depth and a 2x2 convolution.
+
+    The same function (test: against `nn.Conv`), but XLA:CPU computes its gradient twice as fast.
+    """
+
+    features: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x_BHWC: Array) -> Array:
+        b, h, w, c = x_BHWC.shape
+        x = jnp.pad(x_BHWC, ((0, 0), (1, 1 + h % 2), (1, 1 + w % 2), (0, 0)))
+        h, w = x.shape[1] // 2, x.shape[2] // 2
+        x = x.reshape(b, h, 2, w, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h, w, 4 * c)
+        return nn.Conv(
+            self.features,
+            (2, 2),
+            padding="VALID",
+            use_bias=self.use_bias,
+            kernel_init=self.kernel_init,
+            dtype=self.dtype,
+        )(x)
+
+
 def crop_to(x_BHWC: Array, height: int, width: int) -> Array:
     """The central (height, width) window: from the power-of-two grid of the up-sampling path to the image."""
     top, left = (x_BHWC.shape[1] - height) // 2, (x_BHWC.shape[2] - width) // 2

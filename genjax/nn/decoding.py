@@ -33,9 +33,7 @@ def filter_logits(logits_NV: Array, *, temperature: float = 1.0, top_k: int = 0,
     return logits_NV
 
 
-def draw(
-    key: Array, index_N: Array, logits_NV: Array, *, temperature: float, top_k: int, top_p: float
-) -> Array:
+def draw(key: Array, index_N: Array, logits_NV: Array, *, temperature: float, top_k: int, top_p: float) -> Array:
     """(N,) int32 ids, each row's from its own noise; temperature 0 takes the likeliest."""
     if temperature == 0.0:
         return jnp.argmax(logits_NV, axis=-1).astype(jnp.int32)

@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.nn.conv import Upsample, crop_to
+from genjax.nn.conv import Downsample, Upsample, crop_to
 from genjax.nn.norm import Kind, Norm
 from genjax.nn.sharding import BATCH, constrain
 
@@ -69,33 +69,6 @@ class Judgement(nn.Module):
             pooled_BF = h.reshape(h.shape[0], -1, h.shape[-1]).mean(1).astype(jnp.float32)
             logit += (nn.Embed(self.classes, h.shape[-1])(label_B) * pooled_BF).sum(-1)
         return logit
-
-
-class Downsample(nn.Module):
-    """A 4x4 convolution of stride 2 and padding 1, as space-to-depth and a 2x2 convolution.
-
-    The same function (test: against `nn.Conv`), but XLA:CPU computes its gradient twice as fast.
-    """
-
-    features: int
-    use_bias: bool = True
-    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
-    dtype: str | None = None
-
-    @nn.compact
-    def __call__(self, x_BHWC: Array) -> Array:
-        b, h, w, c = x_BHWC.shape
-        x = jnp.pad(x_BHWC, ((0, 0), (1, 1 + h % 2), (1, 1 + w % 2), (0, 0)))
-        h, w = x.shape[1] // 2, x.shape[2] // 2
-        x = x.reshape(b, h, 2, w, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h, w, 4 * c)
-        return nn.Conv(
-            self.features,
-            (2, 2),
-            padding="VALID",
-            use_bias=self.use_bias,
-            kernel_init=self.kernel_init,
-            dtype=self.dtype,
-        )(x)
 
 
 class DCGANGenerator(nn.Module):

@@ -29,9 +29,7 @@ class Norm(nn.Module):
         if self.kind == "none":
             return x
         if self.kind == "layer":
-            return nn.GroupNorm(1, epsilon=1e-5, dtype=self.dtype, scale_init=self.scale_init, name="layer")(
-                x
-            )
+            return nn.GroupNorm(1, epsilon=1e-5, dtype=self.dtype, scale_init=self.scale_init, name="layer")(x)
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=0.9,

@@ -180,9 +180,7 @@ class Decoder(nn.Module):
             (logits, cache) is returned. The caller keeps start + T within the cache's slots.
         """
         c = self.config
-        table_VD = self.param("embedding", INIT, (c.padded_vocabulary, c.width)).astype(
-            c.dtype or jnp.float32
-        )
+        table_VD = self.param("embedding", INIT, (c.padded_vocabulary, c.width)).astype(c.dtype or jnp.float32)
         # Whole rows for the look-up: with rows split over fsdp, XLA would replicate the activations instead.
         x_BTD = jnp.take(constrain(table_VD, "tensor", None), tokens_BT, axis=0)
         if c.positions == "learned":
@@ -206,8 +204,9 @@ def _stack(c: Config) -> nn.Module:
     """The blocks, their parameters stored with a leading L."""
     block = Block
     if c.remat != "none":
-        # A loop keeps XLA from merging recomputation and forward pass; unrolled, that must be forbidden.
-        block = nn.remat(Block, policy=REMAT_POLICIES[c.remat], prevent_cse=c.unroll > 1)
+        # A loop keeps XLA from merging recomputation and forward pass; without one, that must be forbidden.
+        unrolled = c.unroll > 1 or c.layers == 1
+        block = nn.remat(Block, policy=REMAT_POLICIES[c.remat], prevent_cse=unrolled)
     scanned = nn.scan(
         block,
         variable_axes={"params": 0},

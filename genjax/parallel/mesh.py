@@ -27,9 +27,7 @@ def mesh_shape(config: Mesh, devices: int) -> tuple[int, int, int]:
         raise UserError(f"mesh {words}: sizes are positive, and at most one of them is -1")
     known = math.prod(size for size in asked if size != -1)
     if devices % known or (-1 not in asked and known != devices):
-        raise UserError(
-            f"mesh {words} does not fit {devices} device{'s' * (devices != 1)}: set --mesh.data -1"
-        )
+        raise UserError(f"mesh {words} does not fit {devices} device{'s' * (devices != 1)}: set --mesh.data -1")
     return tuple(devices // known if size == -1 else size for size in asked)
 
 

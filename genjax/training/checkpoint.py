@@ -48,9 +48,7 @@ class Checkpoints:
                 cleanup_tmp_directories=write,
             )
         except OSError as error:
-            raise UserError(
-                f"cannot write checkpoints to '{run / FOLDER}': {error.strerror or error}"
-            ) from error
+            raise UserError(f"cannot write checkpoints to '{run / FOLDER}': {error.strerror or error}") from error
         self._pending = None
 
     @property
@@ -69,21 +67,15 @@ class Checkpoints:
             return None
         metric, direction = self._best
         if which == "best":
-            scored = [
-                (c.metrics[metric], c.step) for c in self._orbax.checkpoints if metric in (c.metrics or {})
-            ]
+            scored = [(c.metrics[metric], c.step) for c in self._orbax.checkpoints if metric in (c.metrics or {})]
             if not scored:
-                raise UserError(
-                    f"no checkpoint in '{self._orbax.directory}' has a measured {metric}: use latest"
-                )
+                raise UserError(f"no checkpoint in '{self._orbax.directory}' has a measured {metric}: use latest")
             return (min if direction == "min" else max)(scored)[1]
         if which.isdecimal() and int(which) in self.steps:
             return int(which)
         raise UserError(f"there is no checkpoint '{which}': there are latest, best, {str(self.steps)[1:-1]}")
 
-    def save(
-        self, step: int, state: TrainState, config: dict, metrics: dict[str, float], *, wait: bool
-    ) -> None:
+    def save(self, step: int, state: TrainState, config: dict, metrics: dict[str, float], *, wait: bool) -> None:
         """Starts a save, after the one before it has ended; `wait` for this one as well.
 
         Raises UserError where the disk is full or read-only; the checkpoints there stay as they are.
@@ -124,12 +116,8 @@ class Checkpoints:
         for candidate in reversed(steps):
             try:
                 return abstract_state.replace(**self._orbax.load(candidate, _pure(abstract_state)))
-            except (
-                Exception
-            ) as error:  # Orbax and TensorStore raise errors of a dozen kinds for a torn checkpoint
-                reason = (
-                    str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                )
+            except Exception as error:  # Orbax and TensorStore raise errors of a dozen kinds for a torn checkpoint
+                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
                 report(f"checkpoint of step {candidate} does not load ({reason}): trying the one before it")
         if steps:
             raise UserError(f"none of the checkpoints in '{self._orbax.directory}' loads")
@@ -180,6 +168,4 @@ def _disk_errors(path):
         raise
     except (OSError, ValueError) as error:
         text = str(error).strip().splitlines()
-        raise UserError(
-            f"cannot write to '{path}': {text[-1][:300] if text else type(error).__name__}"
-        ) from error
+        raise UserError(f"cannot write to '{path}': {text[-1][:300] if text else type(error).__name__}") from error

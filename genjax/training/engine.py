@@ -64,17 +64,13 @@ class Engine:
     def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """This process's rows -> the batch that `step` takes, on the devices."""
         if self.pmap:
-            return {
-                name: rows.reshape(self._local_devices, -1, *rows.shape[1:]) for name, rows in batch.items()
-            }
+            return {name: rows.reshape(self._local_devices, -1, *rows.shape[1:]) for name, rows in batch.items()}
         return self._put_global(batch)
 
     def _put_global(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         return meshes.put(batch, self.batch_sharding, self.experiment.data.batch_size)
 
-    def step(
-        self, state: TrainState, batch: dict, due: tuple[str, ...]
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+    def step(self, state: TrainState, batch: dict, due: tuple[str, ...]) -> tuple[TrainState, dict[str, jax.Array]]:
         """One train step; `state` is donated. `due` are the turns to play."""
         if due not in self._steps:
             self._steps[due] = self.compile_step(due)

@@ -45,14 +45,10 @@ def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[st
     size = min(config.set_size, engine.spec.validation_examples)
     # every process reads the whole set, so that all compute the same numbers
     batches = list(validation_batches(dataset, engine.experiment.data.batch_size, examples=size))
-    real = {
-        k: np.concatenate([b[k][b["valid"]] for b in batches]) for k in ("image", "label") if k in batches[0]
-    }
+    real = {k: np.concatenate([b[k][b["valid"]] for b in batches]) for k in ("image", "label") if k in batches[0]}
     conditions = {"label": real["label"]} if "label" in real else {}
     options = engine.model.Options()
-    generated = draw(
-        engine, state, size, seed=engine.experiment.train.seed, options=options, given=conditions
-    )
+    generated = draw(engine, state, size, seed=engine.experiment.train.seed, options=options, given=conditions)
     if jax.process_index() != 0:
         return {}
     return {name: float(SET_METRICS[name](real["image"], generated["image"])) for name in names}

@@ -20,9 +20,7 @@ def describe(experiment: Experiment) -> str:
     state = engine.abstract_state
     rows = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
-        rows.append(
-            (parameter_path(path), str(leaf.shape), str(leaf.dtype), _spec(leaf.sharding), _bytes(leaf))
-        )
+        rows.append((parameter_path(path), str(leaf.shape), str(leaf.dtype), _spec(leaf.sharding), _bytes(leaf)))
     lines = [
         f"{type(experiment.model).__name__}, {_count(state.params):,} parameters, "
         f"mesh {' x '.join(f'{axis} {size}' for axis, size in engine.mesh.shape.items())} "
@@ -54,15 +52,8 @@ def _flops(engine: Engine, batch: dict) -> list[str]:
         if not due:
             continue
         with jax.set_mesh(engine.mesh):
-            cost = (
-                engine.compile_step(due)
-                .lower(engine.abstract_state, engine.put(batch))
-                .compile()
-                .cost_analysis()
-            )
-        lines.append(
-            f"step with {', '.join(due)}: {cost.get('flops', 0.0):,.0f} FLOPs a device (XLA's count)"
-        )
+            cost = engine.compile_step(due).lower(engine.abstract_state, engine.put(batch)).compile().cost_analysis()
+        lines.append(f"step with {', '.join(due)}: {cost.get('flops', 0.0):,.0f} FLOPs a device (XLA's count)")
     return lines
 
 

@@ -26,9 +26,7 @@ def write_atomic(path: Path, data: bytes) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; check the folder and the free space"
-        ) from None
+        raise UserError(f"cannot write {path}: {error.strerror}; check the folder and the free space") from None
     return path
 
 
@@ -106,9 +104,7 @@ def _wandb_run(out: Path):
     try:
         import wandb
     except ImportError:
-        raise UserError(
-            "WANDB_PROJECT or WANDB_MODE is set but wandb is missing: install it or unset them"
-        ) from None
+        raise UserError("WANDB_PROJECT or WANDB_MODE is set but wandb is missing: install it or unset them") from None
     config = out / "config.json"
     config = json.loads(config.read_text()) if config.exists() else None
     return wandb.init(dir=str(out), name=out.resolve().name, config=config)

@@ -16,6 +16,7 @@ from genjax import data, recipes
 from genjax.errors import UserError
 from genjax.experiment import Experiment
 from genjax.parallel import distributed
+from genjax.parallel.host_memory import keep_freed_memory
 from genjax.report import write_report
 from genjax.training import run as runs
 from genjax.training.checkpoint import Checkpoints, export_safetensors
@@ -44,6 +45,8 @@ def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") ->
     dataset = data.load(experiment.data)
     experiment = runs.resolve(experiment, dataset.spec)
     engine = Engine(experiment, dataset.spec)
+    if engine.platform == "cpu":
+        keep_freed_memory()
     config = recipes.to_dict(experiment, recipe, dataset.spec)
     if jax.process_index() == 0:
         runs.prepare(out, config)
@@ -58,9 +61,7 @@ def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") ->
 class _Session:
     """One call of `train`: what the events of the loop share."""
 
-    def __init__(
-        self, engine: Engine, dataset: data.Dataset, out: Path, config: dict, checkpoints: Checkpoints
-    ):
+    def __init__(self, engine: Engine, dataset: data.Dataset, out: Path, config: dict, checkpoints: Checkpoints):
         self.engine, self.dataset, self.out, self.config = engine, dataset, out, config
         self.experiment, self.checkpoints = engine.experiment, checkpoints
         self.lead = jax.process_index() == 0  # the process that writes logs and samples
@@ -71,9 +72,7 @@ class _Session:
 
     def __enter__(self):
         self._handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
-        with contextlib.suppress(
-            ValueError
-        ):  # only the main thread may; elsewhere the caller handles signals
+        with contextlib.suppress(ValueError):  # only the main thread may; elsewhere the caller handles signals
             for number in self._handlers:
                 signal.signal(number, self._request_stop)
         return self
@@ -95,9 +94,7 @@ class _Session:
         train, state = self.experiment.train, self._start()
         start = self.saved
         if start >= train.steps:
-            self.progress.message(
-                f"'{self.out}' is already trained for {start} steps; --train.steps can be larger"
-            )
+            self.progress.message(f"'{self.out}' is already trained for {start} steps; --train.steps can be larger")
             return self.validation
         previews = self._previews()
         batches = self._batches(start)
@@ -132,6 +129,9 @@ class _Session:
             if stopping:
                 name = self.stop.name if self.stop else "a signal on another host"
                 raise UserError(f"stopped by {name} at step {step}, saved: the same command resumes")
+        if self.dataset.skipped:
+            names = ", ".join(list(self.dataset.skipped)[:5])
+            self.progress.message(f"skipped {len(self.dataset.skipped)} unreadable files: {names} ...")
         if self.lead:
             export_safetensors(averaged(state)[0], self.out / "weights.safetensors")
         return self.validation
@@ -178,9 +178,7 @@ class _Session:
     def _previews(self) -> dict:
         """Conditions and options of the samples drawn during training: the same ones each time."""
         return {
-            name: conditions(
-                options, self.engine.spec, self.dataset, self.dataset.tokenizer, self.experiment.eval.grid
-            )
+            name: conditions(options, self.engine.spec, self.dataset, self.dataset.tokenizer, self.experiment.eval.grid)
             for name, options in self.engine.model.previews.items()
         }
 
@@ -208,18 +206,14 @@ class _Session:
         kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "there is no checkpoint yet"
         return f"step {step}, turn {turn}: {what} is {value}; {kept}. Try a smaller learning rate or --optim.clip-norm"
 
-    def _events(
-        self, step: int, state: TrainState, events: dict[str, bool], previews: dict, wait: bool
-    ) -> None:
+    def _events(self, step: int, state: TrainState, events: dict[str, bool], previews: dict, wait: bool) -> None:
         self.progress.pause()
         measured = {}
         if events["evaluate"]:
             measured = self.validation = evaluate(self.engine, state, self.dataset)
             if self.lead:
                 self.writer.write(step, {f"validation/{name}": value for name, value in measured.items()})
-                words = "  ".join(
-                    f"{name} {value:.4g}" for name, value in measured.items() if "count" not in name
-                )
+                words = "  ".join(f"{name} {value:.4g}" for name, value in measured.items() if "count" not in name)
                 self.progress.message(f"step {step}  validation  {words}")
         if events["checkpoint"]:
             finite = {name: value for name, value in measured.items() if math.isfinite(value)}
@@ -233,9 +227,7 @@ class _Session:
 
     def _sample(self, step: int, state: TrainState, previews: dict) -> None:
         for name, (given, options) in previews.items():
-            outputs = draw(
-                self.engine, state, self.experiment.eval.grid, seed=0, options=options, given=given
-            )
+            outputs = draw(self.engine, state, self.experiment.eval.grid, seed=0, options=options, given=given)
             if self.lead:
                 suffix = "" if name == "sample" else f"-{name}"
                 save_samples(self.out / "samples" / f"{step}{suffix}", outputs, self.dataset.tokenizer)
@@ -246,7 +238,7 @@ class _Session:
         if self.dataset.skipped:
             environment["skipped_files"] = list(self.dataset.skipped)
         write_atomic(self.out / "environment.json", json.dumps(environment, indent=2).encode())
-        write_report(self.out)
+        write_report(self.out, best=self.engine.model.best)
 
     @contextlib.contextmanager
     def _compiling(self):

@@ -60,9 +60,7 @@ class OpenRun(NamedTuple):
     dataset: Dataset | None
 
 
-def open_run(
-    run: Path, checkpoint: str = "latest", *, data: bool = False, model: dict | None = None, **sections
-):
+def open_run(run: Path, checkpoint: str = "latest", *, data: bool = False, model: dict | None = None, **sections):
     """Restores a run on all devices of this machine, whatever mesh it was trained on.
 
     Args:

@@ -89,9 +89,7 @@ def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
     }
     for flag, names in named.items():
         if unknown := sorted(names - entries):
-            raise UsageError(
-                f"{flag} names {', '.join(unknown)}: the entries are {', '.join(sorted(entries))}"
-            )
+            raise UsageError(f"{flag} names {', '.join(unknown)}: the entries are {', '.join(sorted(entries))}")
     experiment = dataclasses.replace(experiment, model=model)
     if not trained_entries(experiment):
         raise UsageError("--train.freeze leaves nothing to train")
@@ -111,9 +109,7 @@ def prepare(out: Path, config: dict) -> None:
     if (out / CONFIG).exists() and has_checkpoints:
         old = read_config(out)
         if differing := _differences(old, config):
-            shown = "; ".join(differing[:6]) + (
-                f"; and {len(differing) - 6} more" if len(differing) > 6 else ""
-            )
+            shown = "; ".join(differing[:6]) + (f"; and {len(differing) - 6} more" if len(differing) > 6 else "")
             raise UserError(f"'{out}' holds a run of another configuration ({shown}): choose another --out")
         if config["train"]["steps"] < old["train"]["steps"]:
             raise UserError(

@@ -27,9 +27,7 @@ def save_outputs(path: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> 
     path, buffer = Path(path), io.BytesIO()
     fitting = [".png"] * ("image" in outputs) + [".txt"] * ("tokens" in outputs) + [".npz"]
     if path.suffix not in fitting:
-        raise UsageError(
-            f"{path} cannot hold these samples: choose a name that ends in {' or '.join(fitting)}"
-        )
+        raise UsageError(f"{path} cannot hold these samples: choose a name that ends in {' or '.join(fitting)}")
     if path.suffix == ".png":
         Image.fromarray(image_grid(outputs["image"])).save(buffer, "PNG", optimize=True)
     elif path.suffix == ".txt":
@@ -46,9 +44,7 @@ def image_grid(images: np.ndarray) -> np.ndarray:
     """
     x_NHWC = np.nan_to_num(np.asarray(images, np.float32))
     if x_NHWC.ndim != 4 or x_NHWC.shape[-1] not in (1, 3) or len(x_NHWC) == 0:
-        raise UserError(
-            f"samples of shape {x_NHWC.shape} are no pictures: expected (N, H, W, 1 or 3), N at least 1"
-        )
+        raise UserError(f"samples of shape {x_NHWC.shape} are no pictures: expected (N, H, W, 1 or 3), N at least 1")
     x_NHWC = np.round((np.clip(x_NHWC, -1, 1) + 1) * 127.5).astype(np.uint8)
     columns = math.ceil(math.sqrt(len(x_NHWC)))
     rows = math.ceil(len(x_NHWC) / columns)

@@ -63,9 +63,7 @@ def _prompts(options: SampleOptions, tokenizer, num: int) -> dict[str, np.ndarra
     prompts = [tokenizer.encode(text) for text in getattr(options, "prompt", ()) if text]
     end = -1 if tokenizer.end_of_text is None else tokenizer.end_of_text
     if not prompts:
-        prompts = [
-            np.asarray([end if end >= 0 else _line_break(tokenizer)])
-        ]  # what stands before a text begins
+        prompts = [np.asarray([end if end >= 0 else _line_break(tokenizer)])]  # what stands before a text begins
     rows = [prompts[i % len(prompts)] for i in range(num)]
     padded = np.zeros((num, max(map(len, rows))), np.int32)
     for row, ids in zip(padded, rows):

@@ -69,8 +69,7 @@ def update_ema(ema: EMA, params: Params, model_state: Tree, entries: set[str], d
 
     def update(old, new):
         return {
-            entry: jax.tree.map(average, old[entry], new[entry]) if entry in entries else old[entry]
-            for entry in old
+            entry: jax.tree.map(average, old[entry], new[entry]) if entry in entries else old[entry] for entry in old
         }
 
     return EMA(update(ema.params, params), update(ema.state, model_state))

@@ -78,9 +78,7 @@ def train_step(
             direction, opt_state[entry] = optimizers.transform(optim).update(
                 grads[entry], opt_state[entry], params[entry]
             )
-            params[entry] = jax.tree.map(
-                lambda p, d: p - (rate * d).astype(p.dtype), params[entry], direction
-            )
+            params[entry] = jax.tree.map(lambda p, d: p - (rate * d).astype(p.dtype), params[entry], direction)
             metrics |= {
                 f"grad_norm/{turn.name}/{entry}": optax.global_norm(grads[entry]),
                 f"lr/{entry}": jnp.asarray(rate, jnp.float32),

@@ -68,9 +68,7 @@ def test_size_and_channels(tmp_path):
 
 def test_named_labels(tmp_path):
     dataset = load(
-        saved(
-            tmp_path, x_train=images(3, 2, 2), y_train=["b", "a", "b"], x_test=images(1, 2, 2), y_test=["c"]
-        )
+        saved(tmp_path, x_train=images(3, 2, 2), y_train=["b", "a", "b"], x_test=images(1, 2, 2), y_test=["c"])
     )
     assert dataset.spec.class_names == ("a", "b", "c")
     assert dataset.train.label_N.tolist() == [1, 0, 1]

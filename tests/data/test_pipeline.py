@@ -37,9 +37,7 @@ def numbered(tmp_path_factory):
 
 
 def test_an_epoch_holds_each_example_at_most_once_and_epochs_differ():
-    epochs = [
-        np.concatenate([batch_ids(23, 5, 7, 4 * epoch + step) for step in range(4)]) for epoch in range(3)
-    ]
+    epochs = [np.concatenate([batch_ids(23, 5, 7, 4 * epoch + step) for step in range(4)]) for epoch in range(3)]
     for ids in epochs:
         assert len(set(ids.tolist())) == 20 and ids.min() >= 0 and ids.max() < 23
     assert not np.array_equal(epochs[0], epochs[1])
@@ -56,9 +54,7 @@ def test_batch_is_a_function_of_seed_and_step(numbered):
     whole = take(train_batches(numbered, 8, 3), 7)
     assert not np.array_equal(whole[0]["image"], whole[1]["image"])
     for workers in (0, 1, 3):
-        for ours, theirs in zip(
-            take(train_batches(numbered, 8, 3, start_step=4, workers=workers), 3), whole[4:]
-        ):
+        for ours, theirs in zip(take(train_batches(numbered, 8, 3, start_step=4, workers=workers), 3), whole[4:]):
             assert_equal(ours, theirs)
     assert not np.array_equal(next(train_batches(numbered, 8, 4))["label"], whole[0]["label"])
 
@@ -120,9 +116,7 @@ def test_digits():
     [("digit", "digits"), ("pidoc", "pydoc"), ("tdfs:mnist", "tfds:NAME"), ("tfds:", "tfds:NAME")],
 )
 def test_unknown_source_suggests_the_nearest(source, meant):
-    with pytest.raises(
-        UsageError, match=rf"did you mean {meant}\? the sources are digits, pydoc, tfds:NAME$"
-    ):
+    with pytest.raises(UsageError, match=rf"did you mean {meant}\? the sources are digits, pydoc, tfds:NAME$"):
         load(Data(source=source))
 
 
@@ -142,7 +136,4 @@ def test_missing_path():
 def test_import_is_light():
     heavy = ("tensorflow", "tensorflow_datasets", "grain", "sklearn", "tokenizers")
     code = f"import sys, genjax.data; print([name for name in {heavy} if name in sys.modules])"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "[]\n"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

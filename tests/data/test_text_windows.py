@@ -50,9 +50,7 @@ def test_every_offset_is_drawn(tmp_path):
 
 
 def test_text_shorter_than_the_context_says_the_numbers(path):
-    with pytest.raises(
-        UserError, match=r"validation split has 229 tokens, but --data\.context 300 needs 301"
-    ):
+    with pytest.raises(UserError, match=r"validation split has 229 tokens, but --data\.context 300 needs 301"):
         load(Data(path=path, tokenizer="char", context=300, validation=229 / len(TEXT)))
     with pytest.raises(UserError, match="training split"):
         load(Data(path=path, context=10_000))

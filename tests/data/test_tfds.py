@@ -95,9 +95,8 @@ def test_holds_out_a_share_and_asks_for_a_size(prepared):
 
 def test_what_is_not_prepared_says_how(tmp_path):
     for name in ("mnist", "genjax_tinny"):
-        with pytest.raises(
-            UserError, match=rf"tfds build {name} .*array_record.*genjax-suite\[prepare\]"
-        ) as raised:
+        (tmp_path / name).mkdir()  # else the path is taken for a folder of images
+        with pytest.raises(UserError, match=rf"tfds build {name} .*array_record.*genjax-suite\[prepare\]") as raised:
             load(Data(source=f"tfds:{name}", path=str(tmp_path)))
         assert "\n" not in str(raised.value)
 

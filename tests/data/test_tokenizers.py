@@ -70,9 +70,7 @@ def test_chunks_do_not_change_the_tokens():
     np.testing.assert_array_equal(bpe.encode(text), whole)
 
 
-@pytest.mark.parametrize(
-    "spec", ["word", "bpe", "bpe:", "bpe:x", "bpe:256", "bpe:-300", "gpt2", "gpt2:", "byte:3"]
-)
+@pytest.mark.parametrize("spec", ["word", "bpe", "bpe:", "bpe:x", "bpe:256", "bpe:-300", "gpt2", "gpt2:", "byte:3"])
 def test_unknown_specs_name_the_choices(spec):
     with pytest.raises(UsageError, match="choose byte, char, bpe:SIZE or gpt2:FOLDER"):
         make_tokenizer(spec, "abc")

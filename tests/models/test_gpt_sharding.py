@@ -43,8 +43,6 @@ def test_gradient_on_a_mesh():
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_ENABLE_COMPILATION_CACHE": "false",  # a cached program warns of nothing
     }
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "full rematerialization" not in done.stderr

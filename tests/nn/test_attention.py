@@ -84,9 +84,7 @@ def test_splash_compiles_for_tpu(size):
     from jax.experimental import topologies
 
     devices = topologies.get_topology_desc("v5e:2x4", platform="tpu").devices
-    mesh = jax.make_mesh(
-        (2, 2, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=devices
-    )
+    mesh = jax.make_mesh((2, 2, 2), ("data", "fsdp", "tensor"), axis_types=(AxisType.Auto,) * 3, devices=devices)
     split = NamedSharding(mesh, PartitionSpec(("data", "fsdp"), None, "tensor", None))
     q, k, v = (jax.ShapeDtypeStruct((8, 384, h, size), jnp.bfloat16, sharding=split) for h in (4, 2, 2))
 

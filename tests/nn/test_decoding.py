@@ -39,9 +39,7 @@ def test_truncation(temperature, top_k, top_p):
 def test_draws_follow_the_distribution():
     logits = jnp.log(jnp.array([0.5, 0.3, 0.15, 0.05]))
     n = 4000
-    ids = draw(
-        jax.random.key(0), jnp.arange(n), jnp.tile(logits, (n, 1)), temperature=1.0, top_k=3, top_p=1.0
-    )
+    ids = draw(jax.random.key(0), jnp.arange(n), jnp.tile(logits, (n, 1)), temperature=1.0, top_k=3, top_p=1.0)
     share = np.bincount(ids, minlength=4) / n
     np.testing.assert_allclose(share, [0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0], atol=0.03)
 
@@ -74,9 +72,7 @@ def run(prompts, new_tokens, context, stop=-1, temperature=0.0, index=None):
     out = jax.jit(
         lambda prompt, length, index: generate(
             sum_model,
-            jnp.full(
-                (len(prompts), min(context, width + new_tokens)), 5, jnp.int32
-            ),  # garbage: must not be seen
+            jnp.full((len(prompts), min(context, width + new_tokens)), 5, jnp.int32),  # garbage: must not be seen
             prompt,
             length,
             jax.random.key(3),

@@ -1,0 +1,239 @@
+"""The capacity plan: the real train step compiled ahead of time for TPUs that are not there.
+
+XLA says whether the step fits, and what lies in memory. It counts the body of a loop once, so that FLOPs, bytes and
+collectives are taken from programs of depth 1 and 2 without loops, on one micro-batch, and continued in a line:
+
+    cost(L) = cost(1) + (L - 1) (cost(2) - cost(1)),   times the number of micro-batches
+
+(the optimizer, counted with each micro-batch, is little beside it). Attention kernels, which XLA does not look into,
+add their analytic FLOPs. A step can't be faster than any one of the chip's parts:
+
+    time = max(FLOPs / peak FLOP/s, bytes accessed / HBM bytes/s, bytes sent / ICI bytes/s)
+
+XLA's "bytes accessed" holds what stays on the chip too, and its count stands for no measurement.
+"""
+
+import dataclasses
+import math
+import re
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from genjax.bench import devices
+from genjax.bench.flops import kernel_flops, model_flops
+from genjax.bench.hlo import collective_bytes
+from genjax.bench.spec import abstract_batch, spec_without_data
+from genjax.bench.topology import topology_devices
+from genjax.errors import UsageError, UserError
+from genjax.experiment import Experiment
+from genjax.spec import DataSpec
+from genjax.training import run as runs
+from genjax.training.engine import Engine
+from genjax.training.step import due_turns
+
+# XLA's level O1: the same products and collectives, in a third to two thirds of the time that its full search takes.
+COUNTING = {"optimization_level": 19}
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class Cost(NamedTuple):
+    """What one device does in a step."""
+
+    flops: float
+    bytes_accessed: float
+    collective_bytes: float
+
+
+def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
+    """The plan of a recipe for a topology such as "v5e:4x4": the fields of `genjax plan --json`.
+
+    Planned is the step in which every turn is due. Where it does not fit, the numbers are those of XLA's message,
+    and there is no cost.
+
+    Raises:
+      UserError: no libtpu, a mesh or batch that does not fit the topology, data that is not described.
+      UsageError: an unknown topology, the pmap backend.
+    """
+    if experiment.train.backend == "pmap":
+        raise UsageError("`genjax plan` compiles the jit backend: leave --train.backend pmap out")
+    chips = topology_devices(topology)
+    spec = spec_without_data(experiment)
+    experiment = runs.resolve(experiment, spec)
+    engine = Engine(experiment, spec, chips)
+    kind = chips[0].device_kind
+    chip = devices.find(kind)
+    start = time.perf_counter()
+    compiled, message = compile_step(engine)
+    seconds = time.perf_counter() - start
+    memory = memory_bytes(compiled) if compiled else exhausted_bytes(message)
+    result = {
+        "recipe": recipe,
+        "topology": topology,
+        "device_kind": kind,
+        "num_devices": len(chips),
+        "mesh": dict(engine.mesh.shape),
+        "batch_size": experiment.data.batch_size,
+        "grad_accumulation": experiment.train.grad_accumulation,
+        "remat": getattr(experiment.model, "remat", None),
+        "fits": compiled is not None,
+        "memory_bytes": memory,
+        "hbm_bytes": chip and chip.hbm_bytes,
+        "compile_seconds": seconds,
+        "message": message,
+    }
+    del compiled
+    cost = count(experiment, spec, chips) if result["fits"] else None
+    return result | estimate(cost, chip, engine, len(chips))
+
+
+def estimate(cost: Cost | None, chip: devices.Device | None, engine: Engine, num_devices: int) -> dict:
+    """The fields of a plan that follow from the cost: the roofline, and MFU by the model's own FLOPs (else XLA's)."""
+    own = model_flops(engine.model, engine.experiment.data.batch_size)
+    times = roofline(cost, chip) if cost and chip else None
+    step = max(times.values()) if times else None
+    useful = own or (cost and cost.flops * num_devices)
+    return {
+        "flops_per_device": cost and cost.flops,
+        "bytes_accessed_per_device": cost and cost.bytes_accessed,
+        "collective_bytes_per_device": cost and cost.collective_bytes,
+        "roofline_ms": times and {part: 1e3 * seconds for part, seconds in times.items()},
+        "estimated_step_ms": step and 1e3 * step,
+        "estimated_mfu": step and useful / (step * num_devices * chip.flops),
+        "model_flops_per_step": useful,
+        "model_flops_from": "analytic" if own else "XLA's count",
+    }
+
+
+def roofline(cost: Cost, chip: devices.Device) -> dict[str, float]:
+    """Seconds that each part of the chip is busy; a step takes at least the longest."""
+    return {
+        "compute": cost.flops / chip.flops,
+        "hbm": cost.bytes_accessed / chip.hbm_bandwidth,
+        "collectives": cost.collective_bytes / chip.ici_bandwidth,
+    }
+
+
+def compile_step(engine: Engine, options: dict | None = None) -> tuple[Any, str | None]:
+    """(the compiled step in which every turn is due, None), or (None, XLA's message) where memory is exhausted."""
+    experiment = engine.experiment
+    period = math.lcm(*(turn.every for turn in engine.model.turns))
+    batch = abstract_batch(engine.spec, experiment.data.batch_size, engine.batch_sharding)
+    with jax.set_mesh(engine.mesh):
+        lowered = engine.compile_step(due_turns(experiment, period - 1)).lower(engine.abstract_state, batch)
+        try:
+            return lowered.compile(compiler_options=options), None
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            return None, str(error)
+
+
+def memory_bytes(compiled: Any) -> dict[str, int]:
+    """Bytes a device by part; `alias` is output that takes the place of a donated argument."""
+    m = compiled.memory_analysis()
+    parts = {
+        "arguments": m.argument_size_in_bytes,
+        "temporaries": m.temp_size_in_bytes,
+        "output": m.output_size_in_bytes,
+        "alias": m.alias_size_in_bytes,
+    }
+    return parts | {"total": parts["arguments"] + parts["temporaries"] + parts["output"] - parts["alias"]}
+
+
+def exhausted_bytes(message: str) -> dict[str, int | None]:
+    """What XLA's message says of the memory a step would take; None for what it does not say."""
+
+    def find(pattern: str) -> int | None:
+        match = re.search(pattern + r"\s*([\d.]+)([KMGT]?)", message)
+        return match and round(float(match[1]) * UNITS[match[2]])
+
+    parts = {
+        "arguments": find(r"\barguments"),
+        "temporaries": find(r"\bprogram"),
+        "output": find(r"Output size"),
+        "alias": find(r"; shares"),
+    }
+    return parts | {"total": find(r"Total hbm usage >=") or find(r"Used")}
+
+
+def count(experiment: Experiment, spec: DataSpec, chips: list) -> Cost:
+    """What a device does in a step, extrapolated from programs without loops; see the module."""
+    accumulation = experiment.train.grad_accumulation
+    micro = dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(experiment.data, batch_size=experiment.data.batch_size // accumulation),
+        train=dataclasses.replace(experiment.train, grad_accumulation=1),
+    )
+
+    def program(experiment: Experiment) -> Cost:
+        engine = Engine(experiment, spec, chips)
+        compiled, message = compile_step(engine, COUNTING)
+        if compiled is None:
+            raise UserError(f"a program of the plan's does not fit: {message.splitlines()[0]}")
+        cost = compiled.cost_analysis()
+        sent = collective_bytes(_text(compiled), len(chips))
+        kernels = kernel_flops(engine.model, experiment.data.batch_size) / len(chips)
+        return Cost(cost.get("flops", 0.0) + kernels, cost.get("bytes accessed", 0.0), sent)
+
+    return Cost(*(accumulation * x for x in extrapolate(program, micro)))
+
+
+def _text(compiled: Any) -> str:
+    try:
+        return compiled.as_text()
+    except jax.errors.JaxRuntimeError as error:  # jaxlib reads what libtpu wrote
+        raise UserError(
+            f'this libtpu is not the one made for jax {jax.__version__}: pip install "jax[tpu]=={jax.__version__}"'
+        ) from error
+
+
+def extrapolate(program: Callable[[Experiment], Cost], experiment: Experiment) -> Cost:
+    """The cost of a model with `layers` in a loop, from two that are unrolled; of another, its own."""
+    layers = getattr(experiment.model, "layers", None)
+
+    def unrolled(depth: int) -> Cost:
+        model = dataclasses.replace(experiment.model, layers=depth, unroll=depth)
+        return program(dataclasses.replace(experiment, model=model))
+
+    if layers is None:
+        return program(experiment)
+    if layers <= 2:
+        return unrolled(layers)
+    one, two = unrolled(1), unrolled(2)
+    return Cost(*(a + (layers - 1) * (b - a) for a, b in zip(one, two)))
+
+
+def describe(result: dict[str, Any]) -> str:
+    """A plan for people."""
+
+    def gib(size: float | None) -> str:
+        if size is None:
+            return "?"
+        return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.2f} MiB"
+
+    mesh = " x ".join(f"{axis} {size}" for axis, size in result["mesh"].items())
+    lines = [
+        f"{result['recipe']} on {result['topology']}: {result['num_devices']} x {result['device_kind']}, mesh {mesh}, "
+        f"batch {result['batch_size']} in {result['grad_accumulation']} micro-batch(es)",
+        f"{'fits' if result['fits'] else 'DOES NOT FIT'}: {gib(result['memory_bytes']['total'])} of "
+        f"{gib(result['hbm_bytes'])} a device ("
+        + ", ".join(f"{part} {gib(size)}" for part, size in result["memory_bytes"].items() if part != "total")
+        + f"); compiled in {result['compile_seconds']:.0f} s",
+    ]
+    if result["flops_per_device"] is not None:
+        lines.append(
+            f"a device and step: {result['flops_per_device']:.3e} FLOPs, "
+            f"{result['bytes_accessed_per_device']:.3e} bytes accessed, "
+            f"{result['collective_bytes_per_device']:.3e} bytes sent"
+        )
+    if result["roofline_ms"]:
+        parts = ", ".join(f"{part} {ms:.3g}" for part, ms in result["roofline_ms"].items())
+        lines.append(
+            f"at least {result['estimated_step_ms']:.3g} ms a step (the longest of, in ms: {parts}), "
+            f"MFU at most {result['estimated_mfu']:.1%} (model FLOPs: {result['model_flops_from']})"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,38 @@
+"""TPUs that are not there: devices of a topology to compile for, from libtpu alone."""
+
+import os
+import re
+
+from genjax.errors import UsageError, UserError
+
+TOPOLOGIES = "v5e:4x4, v6e:16x16 (two sizes) or v4:2x2x4, v5p:4x4x4 (three sizes)"
+
+# Without a TPU, libtpu looks for its machine in vain, and says so at length.
+QUIET = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # two plans at a time
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "TPU_STDERR_LOG_LEVEL": "3",
+    "TPU_MIN_LOG_LEVEL": "3",
+}
+
+
+def topology_devices(topology: str) -> list:
+    """The devices of "v5e:4x4". Raises UserError without libtpu, UsageError where it knows no such topology."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    from jax.experimental import topologies
+
+    if not re.fullmatch(r"v\d\w*:\d+x\d+(x\d+)?", topology):
+        raise UsageError(f"--topology '{topology}': take one such as {TOPOLOGIES}")
+    try:
+        return list(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
+    except Exception as error:  # jax raises what the plugin raises
+        if "INVALID_ARGUMENT" in str(error):
+            reason = str(error).partition("INVALID_ARGUMENT: ")[2].splitlines()[0]
+            raise UsageError(f"--topology '{topology}': {reason}; take one such as {TOPOLOGIES}") from error
+        raise UserError(
+            'planning for TPUs needs libtpu: pip install "genjax-suite[tpu]" '
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from error

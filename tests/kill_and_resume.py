@@ -1,0 +1,99 @@
+"""Kills training runs with SIGKILL at random moments, resumes them, and counts how many end bit-identical.
+
+    python tests/kill_and_resume.py --kills 20
+
+Each trial is a run of its own: killed once, resumed, compared in every array of its train state (parameters,
+optimizer, averages, statistics) with the uninterrupted run. Prints a line a system, and exits with 1 on any difference.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RUNS = {
+    "vae_digits": ["--model.widths", "8", "16", "--train.ema-decay", "0.99"],
+    "gan_digits": ["--model.generator-width", "8", "--model.discriminator-width", "8"],
+    "gpt_pydoc": ["--model.layers", "2", "--model.heads", "2", "--model.width", "32", "--model.dropout", "0.1"],
+}
+STEPS = 60
+COMMON = (
+    f"--data.batch-size 16 --train.steps {STEPS} --train.checkpoint-every 7 --train.eval-every 0 "
+    "--train.sample-every 0 --train.log-every 1 --eval.examples 16 --eval.set-size 16 --eval.grid 4"
+).split()
+
+
+def start(recipe: str, out: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "genjax.cli", "train", recipe, "--out", str(out), *COMMON, *RUNS[recipe]]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def finish(recipe: str, out: Path) -> None:
+    process = start(recipe, out)
+    error = process.communicate()[1]
+    if process.returncode:
+        sys.exit(f"{recipe}: the run ended with status {process.returncode}: {error}")
+
+
+def kill_at(recipe: str, out: Path, step: int) -> None:
+    """Kills a fresh run as soon as its metrics show `step`."""
+    process, metrics = start(recipe, out), out / "metrics.jsonl"
+    while process.poll() is None:
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= step:
+            time.sleep(random.random() * 0.02)  # somewhere inside a step or a save
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.001)
+    process.stderr.close()
+
+
+def state(out: Path):
+    import jax
+
+    from genjax.training.restore import open_run
+
+    return jax.device_get(open_run(out).state)
+
+
+def identical(a, b) -> bool:
+    import jax
+    import numpy as np
+
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b))
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20, help="for each system")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--systems", nargs="+", default=list(RUNS), choices=list(RUNS))
+    args = parser.parse_args()
+    random.seed(args.seed)
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
+        for recipe in args.systems:
+            whole = Path(folder) / recipe
+            finish(recipe, whole)
+            expected, same, steps = state(whole), 0, []
+            for trial in range(args.kills):
+                out, step = Path(folder) / f"{recipe}-{trial}", random.randint(1, STEPS - 1)
+                kill_at(recipe, out, step)
+                finish(recipe, out)
+                same += identical(state(out), expected)
+                steps.append(step)
+                shutil.rmtree(out)
+            failures += args.kills - same
+            print(f"{recipe}: {same} of {args.kills} bit-identical after kill -9 at steps {sorted(steps)}", flush=True)
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

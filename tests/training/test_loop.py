@@ -1,0 +1,202 @@
+"""A run from its first step to its report: resumed, stopped, torn, refused."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import chex
+import jax
+import numpy as np
+import pytest
+from systems import TINY
+
+import genjax
+from genjax.errors import UserError
+from genjax.training import loop, restore
+from genjax.training.log import read_metrics
+
+SYSTEMS = ["vae-conditional", "gan", "gpt"]
+
+
+def short(name: str, **train):
+    experiment = TINY[name]
+    train = {"steps": 6, "checkpoint_every": 2, "eval_every": 0, **train}
+    return dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, **train))
+
+
+def state_of(run, checkpoint="latest"):
+    return jax.device_get(restore.open_run(run, checkpoint).state)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """name -> the run directory of an uninterrupted run."""
+    known = {}
+
+    def train(name):
+        if name not in known:
+            known[name] = tmp_path_factory.mktemp(name) / "run"
+            genjax.train(short(name), known[name], recipe=name)
+        return known[name]
+
+    return train
+
+
+@pytest.fixture
+def sigterm_at(monkeypatch):
+    """Sends this process SIGTERM when the batch of a step is asked for."""
+
+    def arrange(step: int):
+        batches = loop._Session._batches
+
+        def with_signal(self, start):
+            for number, batch in enumerate(batches(self, start), start + 1):
+                if number == step:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield batch
+
+        monkeypatch.setattr(loop._Session, "_batches", with_signal)
+
+    return arrange
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_run_directory_holds_what_is_promised(name, whole):
+    run = whole(name)
+    names = {path.name for path in run.iterdir()}
+    assert {"config.json", "environment.json", "metrics.jsonl", "checkpoints", "samples", "report.html"} <= names
+    assert ("tokenizer.json" in names) == (name == "gpt")
+    records = read_metrics(run)
+    turns = {turn.name for turn in TINY[name].model.turns}
+    assert {key.split("/")[0] for r in records for key in r if key.endswith("/loss") and key[0] != "v"} == turns
+    last = {key: value for record in records if record["step"] == 6 for key, value in record.items()}
+    assert f"validation/{TINY[name].model.best[0]}" in last
+    assert any(key.startswith("grad_norm/") for key in last) and any(key.startswith("lr/") for key in last)
+    assert list((run / "samples").glob("6*.txt" if name == "gpt" else "6*.png"))
+    assert {int(path.name) for path in (run / "checkpoints").iterdir()} == {4, 6}
+    assert "jax" in json.loads((run / "environment.json").read_text())
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_stopped_by_sigterm_and_resumed_is_bit_identical(name, whole, tmp_path, sigterm_at, monkeypatch):
+    run = tmp_path / "run"
+    sigterm_at(3)
+    with pytest.raises(UserError, match="SIGTERM at step 3, saved"):
+        genjax.train(short(name), run, recipe=name)
+    assert int(state_of(run).step) == 3
+    monkeypatch.undo()
+    genjax.train(short(name), run, recipe=name)
+    chex.assert_trees_all_equal(state_of(run), state_of(whole(name)))
+    assert sorted({r["step"] for r in read_metrics(run)}) == [1, 2, 3, 4, 5, 6]
+
+
+def test_restored_parameters_give_the_samples_that_were_drawn(whole):
+    model, params, state = genjax.restore(whole("vae-conditional"))
+    raw = genjax.restore(whole("vae-conditional"), ema=False)[1]
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(params, raw)
+    conditions = {"index": np.arange(4), "label": np.arange(4)}
+    out = model.sample(params, state, jax.random.key(0), conditions, model.Options())
+    assert out["image"].shape == (4, 8, 8, 1)
+
+
+def test_a_torn_newest_checkpoint_is_reported_and_the_one_before_used(whole, tmp_path, capfd):
+    run = tmp_path / "run"
+    genjax.train(short("vae-conditional"), run)
+    torn = [p for p in (run / "checkpoints" / "6" / "state").rglob("*") if p.is_file()]
+    for path in torn:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    genjax.train(short("vae-conditional"), run)
+    said = capfd.readouterr().err
+    assert "checkpoint of step 6 does not load" in said and "resuming" in said and "at step 4" in said
+    chex.assert_trees_all_equal(state_of(run), state_of(whole("vae-conditional")))
+
+
+def test_when_no_checkpoint_loads_it_says_so_and_deletes_nothing(tmp_path):
+    run = tmp_path / "run"
+    genjax.train(short("vae-conditional"), run)
+    for path in (run / "checkpoints").rglob("*"):
+        if path.is_file() and "state" in path.parts:
+            path.write_bytes(b"")
+    with pytest.raises(UserError, match="none of the checkpoints"):
+        genjax.train(short("vae-conditional"), run)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"4", "6"}
+
+
+def test_another_configuration_is_refused_and_more_steps_are_not(whole, tmp_path):
+    run = tmp_path / "run"
+    genjax.train(short("vae-conditional", steps=2), run)
+    other = short("vae-conditional", seed=1)
+    other = dataclasses.replace(other, optim=dataclasses.replace(other.optim, learning_rate=0.5))
+    with pytest.raises(UserError, match=r"optim.learning_rate: 0.001 there, 0.5 here; train.seed: 0 there, 1 here"):
+        genjax.train(other, run)
+    genjax.train(short("vae-conditional", steps=6, grad_accumulation=1, log_every=3), run)
+    assert int(state_of(run).step) == 6
+    with pytest.raises(UserError, match="can grow, not shrink"):
+        genjax.train(short("vae-conditional", steps=4), run)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    experiment = short("vae-conditional", steps=4)
+    genjax.train(experiment, run)
+    good = state_of(run)
+    config = json.loads((run / "config.json").read_text())
+    config["optim"]["learning_rate"] = 1e30
+    (run / "config.json").write_text(json.dumps(config))
+    broken = dataclasses.replace(experiment, optim=dataclasses.replace(experiment.optim, learning_rate=1e30))
+    broken = dataclasses.replace(broken, train=dataclasses.replace(broken.train, steps=20, checkpoint_every=1))
+    with pytest.raises(UserError, match=r"step \d+, turn elbo: .* is (nan|inf); the checkpoint of step \d is kept"):
+        genjax.train(broken, run)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state_of(run).params))
+    chex.assert_trees_all_equal(state_of(run, "4"), good)
+
+
+def test_entries_start_from_a_run_or_a_file(whole, tmp_path):
+    source = whole("vae-conditional")
+    trained = genjax.restore(source)[1]
+    for place in (source, source / "weights.safetensors"):
+        run = tmp_path / place.name
+        frozen = short("vae-conditional", steps=2, init_from=(f"decoder={place}",), freeze=("decoder",))
+        genjax.train(frozen, run)
+        params = genjax.restore(run, ema=False)[1]
+        chex.assert_trees_all_equal(params["decoder"], trained["decoder"])
+        with pytest.raises(AssertionError):
+            chex.assert_trees_all_equal(params["encoder"], trained["encoder"])
+    with pytest.raises(UserError, match="has shape"):
+        wide = short("vae-conditional", init_from=(f"decoder={source}",))
+        wide = dataclasses.replace(wide, model=dataclasses.replace(wide.model, widths=(8,)))
+        genjax.train(wide, tmp_path / "other")
+
+
+def test_the_best_checkpoint_is_kept(tmp_path, monkeypatch):
+    values = iter([-3.0, -1.0, -5.0, -4.0, -6.0, -7.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: {"elbo": next(values)})
+    run = tmp_path / "run"
+    genjax.train(short("vae-conditional", checkpoint_every=1, eval_every=1, keep=1), run)
+    assert {int(path.name) for path in (run / "checkpoints").iterdir()} == {2, 6}
+    assert int(state_of(run, "best").step) == 2
+
+
+def test_a_full_disk_is_one_line_and_what_was_saved_stays(tmp_path):
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "genjax.cli", "train", "vae_digits", "--out", str(run), "--data.batch-size", "8"]
+    command += ["--train.steps", "4", "--train.eval-every", "0", "--train.sample-every", "0", "--eval.examples", "8"]
+    subprocess.run(command, check=True, capture_output=True)
+    # A limit on the size of files stands in for a full disk: every larger write fails.
+    limited = f"ulimit -f 100; exec {' '.join(command)} --train.steps 8"
+    result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
+    assert result.returncode == 1, result.stderr
+    assert result.stderr.strip().splitlines()[-1].startswith("genjax: cannot write to")
+    assert "Traceback" not in result.stderr
+    assert int(state_of(run).step) == 4
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty and not a run directory"):
+        genjax.train(short("vae-conditional"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
