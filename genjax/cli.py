@@ -36,7 +36,11 @@ def main(argv: list[str] | None = None) -> None:
             sys.exit(0)
         line = " ".join(str(error).split()) or "interrupted"
         print(f"genjax: {line}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        status = 2 if isinstance(error, UsageError) else 1
+        from genjax.parallel.distributed import exit_now
+
+        exit_now(error, status)
+        sys.exit(status)
 
 
 def run(argv: list[str]) -> int:
@@ -196,6 +200,26 @@ def plan(argv: list[str]) -> None:
 
 
 @dataclasses.dataclass
+class ExportArgs:
+    out: Path | None = None  # .safetensors; None = RUN/weights.safetensors
+    checkpoint: str = "latest"  # latest, best, or a step
+
+
+def export(argv: list[str]) -> None:
+    """Writes the weights of a run alone, as safetensors.
+
+    genjax export RUN [--out FILE] [--checkpoint latest|best|STEP]
+    """
+    from genjax.training import checkpoint, restore, state
+
+    run, rest = _run("export", argv)
+    args = _parse(f"export {run}", ExportArgs, ExportArgs(), rest)
+    file = args.out or run / checkpoint.WEIGHTS
+    checkpoint.export_safetensors(state.averaged(restore.open_run(run, args.checkpoint).state)[0], file)
+    print(file)
+
+
+@dataclasses.dataclass
 class CorpusArgs:
     texts: tyro.conf.Positional[tuple[Path, ...]]  # text files, UTF-8
     out: Path  # the corpus, for --data.path
@@ -221,6 +245,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "eval": evaluate,
     "inspect": inspect,
     "plan": plan,
+    "export": export,
     "corpus": corpus,
 }
 

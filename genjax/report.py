@@ -163,7 +163,7 @@ def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
         for turn, metrics in groups.items()
         for metric, name in metrics.items()
     ]
-    validated = [chart(f"validation/{m}", {m: name}, m, raw=True) for m, name in validation.items()]
+    validated = [chart(f"validation/{m}", {m: name}, m, raw=True) for m, name in validation.items() if not m.endswith("count")]
     others = []
     if gradients:
         others.append(chart("Gradient norm", gradients, "global norm", log=True))

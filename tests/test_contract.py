@@ -28,7 +28,7 @@ def run_steps(built, name: str, steps: int, fixed: bool = False):
     state, history = built.init(), []
     for step in range(steps):
         data = built.put(batch(name, 0 if fixed else step))
-        state, metrics = built.step(state, data, due_turns(built.experiment, step))
+        state, [metrics] = built.step(state, [data], [due_turns(built.experiment, step)])
         history.append(jax.device_get(metrics))
     return state, history
 
@@ -122,7 +122,7 @@ def test_a_turn_changes_only_the_entries_it_trains(name):
     built = engine(name)
     for turn in built.model.turns:
         before, state = jax.device_get(built.init()), built.init()
-        after, metrics = built.step(state, built.put(batch(name)), (turn.name,))
+        after, [metrics] = built.step(state, [built.put(batch(name))], [(turn.name,)])
         after = jax.device_get(after)
         for entry in before.params:
             if entry in turn.trains:
@@ -161,7 +161,7 @@ def test_each_turns_loss_falls_on_a_fixed_batch(name):
         values = []
         for _ in range(40):
             # the same noise at each step: the step's number is put back
-            state, metrics = built.step(state.replace(step=jnp.zeros((), jnp.int32)), data, (turn.name,))
+            state, [metrics] = built.step(state.replace(step=jnp.zeros((), jnp.int32)), [data], [(turn.name,)])
             values.append(float(metrics[f"{turn.name}/loss"]))
         assert np.mean(values[-5:]) < np.mean(values[:5])
 
@@ -180,7 +180,7 @@ def test_accumulation_weighs_masked_tokens():
     for accumulation in (1, 4):
         built = engine(name, grad_accumulation=accumulation)
         data = built.put(dict(batch(name)) | {"mask": mask})
-        results.append(built.step(built.init(), data, ("next_token",))[1])
+        results.append(built.step(built.init(), [data], [("next_token",)])[1][0])
     chex.assert_trees_all_close(*results, rtol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""A class-conditional DCGAN with R1 penalty on Fashion-MNIST (28x28), small enough for a laptop's CPU.
+"""A DCGAN, conditional on the label, with R1 penalty on Fashion-MNIST (28x28), small enough for a laptop's CPU.
 
     genjax train dcgan_fashion --data.path fashion_mnist.npz
 
@@ -13,7 +13,7 @@ from genjax.models import GAN
 experiment = Experiment(
     model=GAN(
         network="dcgan",
-        conditional=True,
+        conditional=None,
         latent=64,
         generator_width=32,
         discriminator_width=32,
@@ -23,6 +23,13 @@ experiment = Experiment(
     ),
     data=Data(source="tfds:fashion_mnist", batch_size=32),
     optim=Optim(learning_rate=2e-4, b1=0.5),
-    train=Train(steps=6000, eval_every=1000, sample_every=1000, checkpoint_every=1000),
+    train=Train(
+        steps=5000,
+        eval_every=1000,
+        sample_every=1000,
+        checkpoint_every=1000,
+        ema_decay=0.99,
+        ema_entries=("generator",),
+    ),
     eval=Eval(examples=2000, grid=100),
 )

@@ -1,4 +1,4 @@
-"""A class-conditional GAN with R1 penalty on scikit-learn's handwritten digits (8x8): the first GAN to run.
+"""A GAN, conditional on the label, with R1 penalty on scikit-learn's handwritten digits (8x8): the first GAN to run.
 
     genjax train gan_digits
 
@@ -11,7 +11,7 @@ from genjax.models import GAN
 experiment = Experiment(
     model=GAN(
         network="mlp",
-        conditional=True,
+        conditional=None,
         latent=32,
         generator_width=256,
         discriminator_width=256,

@@ -1,4 +1,4 @@
-"""A conditional VAE on scikit-learn's handwritten digits (8x8): the first thing to run.
+"""A VAE, conditional on the label, on scikit-learn's handwritten digits (8x8): the first thing to run.
 
     genjax train vae_digits
 
@@ -9,7 +9,7 @@ from genjax.experiment import Data, Eval, Experiment, Optim, Train
 from genjax.models import VAE
 
 experiment = Experiment(
-    model=VAE(network="dense", widths=(512, 256), latent=8, conditional=True),
+    model=VAE(network="dense", widths=(512, 256), latent=8, conditional=None),
     data=Data(source="digits", batch_size=64),
     optim=Optim(learning_rate=2e-3, schedule="cosine", warmup_steps=100),
     train=Train(steps=3000, eval_every=500, sample_every=500, checkpoint_every=500, ema_decay=0.999),

@@ -123,7 +123,7 @@ def compile_step(engine: Engine, options: dict | None = None) -> tuple[Any, str 
     period = math.lcm(*(turn.every for turn in engine.model.turns))
     batch = abstract_batch(engine.spec, experiment.data.batch_size, engine.batch_sharding)
     with jax.set_mesh(engine.mesh):
-        lowered = engine.compile_step(due_turns(experiment, period - 1)).lower(engine.abstract_state, batch)
+        lowered = engine.compile_steps((due_turns(experiment, period - 1),)).lower(engine.abstract_state, (batch,))
         try:
             return lowered.compile(compiler_options=options), None
         except jax.errors.JaxRuntimeError as error:

@@ -73,7 +73,8 @@ class GAN(Model):
     generator_norm: Kind = "batch"
     discriminator_norm: Kind = "batch"  # never "batch" with a penalty on the gradient of an example
     spectral_norm: bool = False  # of the discriminator's kernels (SNGAN)
-    conditional: bool = False  # on the label: projection discriminator, label embedding beside the latent
+    # On the label: projection discriminator, label embedding beside the latent; None = if there are labels.
+    conditional: bool | None = False
     objective: Literal["non-saturating", "least-squares", "hinge", "wasserstein"] = "non-saturating"
     critic_steps: int = 1  # steps of the discriminator for one of the generator (WGAN: 5)
     clip: float = 0.0  # discriminator's weights are kept in [-clip, clip] (WGAN: 0.01); 0 = off
@@ -123,14 +124,15 @@ class GAN(Model):
 
     def resolve(self, spec: DataSpec) -> Self:
         found = {"image_shape": tuple(require(spec, "image_shape", "GAN"))}
-        if self.conditional:
+        conditional = bool(spec.classes) if self.conditional is None else self.conditional
+        if conditional:
             found["classes"] = require(spec, "classes", "a conditional GAN")
         for name, value in found.items():
             if getattr(self, name) not in (None, value):
                 raise UserError(
                     f"model.{name} is {getattr(self, name)}, but the data has {value}: leave model.{name} out"
                 )
-        return dataclasses.replace(self, **found)
+        return dataclasses.replace(self, conditional=conditional, **found)
 
     def init(self, key: Array, spec: DataSpec) -> tuple[Params, Tree]:
         networks = self.resolve(spec).networks()

@@ -105,6 +105,10 @@ class GPT(Model):
         return (Turn("next_token", trains=("decoder",)),)
 
     @property
+    def previews(self) -> dict[str, SampleOptions]:
+        return {"sample": GPTOptions(max_new_tokens=256)}
+
+    @property
     def padded_vocabulary(self) -> int:
         return math.ceil(self.vocabulary / self.vocabulary_multiple) * self.vocabulary_multiple
 

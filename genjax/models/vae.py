@@ -76,7 +76,7 @@ class VAE(Model):
     binarization: Literal["dynamic", "static", "none"] = "none"
     beta: float = 1.0  # weight of the KL term (Higgins et al. 2017)
     kl_warmup_steps: int = 0  # steps over which beta grows from 0 (Sonderby et al. 2016, arXiv:1602.02282)
-    conditional: bool = False  # p(x | z, label), q(z | x, label) (Sohn et al. 2015)
+    conditional: bool | None = False  # p(x | z, label), q(z | x, label) (Sohn et al. 2015); None = if there are labels
     iwae_samples: int = 16  # K of the importance-weighted bound in validation
     image_shape: tuple[int, int, int] | None = None
     classes: int | None = None
@@ -97,8 +97,10 @@ class VAE(Model):
         return {"sample": VAEOptions(), "reconstruct": VAEOptions(mode="reconstruct")}
 
     def resolve(self, spec: DataSpec) -> "VAE":
-        classes = require(spec, "classes", "a conditional VAE") if self.conditional else 0
-        return dataclasses.replace(self, image_shape=require(spec, "image_shape", "VAE"), classes=classes)
+        shape = require(spec, "image_shape", "VAE")
+        conditional = bool(spec.classes) if self.conditional is None else self.conditional
+        classes = require(spec, "classes", "a conditional VAE") if conditional else 0
+        return dataclasses.replace(self, image_shape=shape, conditional=conditional, classes=classes)
 
     def networks(self) -> dict[str, nn.Module]:
         dense = self.network == "dense"

@@ -14,6 +14,18 @@ def depth_to_space(x_BHWC: Array, r: int = 2) -> Array:
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * r, w * r, c // r**2)
 
 
+def same_for_all_pixels(init: nn.initializers.Initializer, r: int = 2) -> nn.initializers.Initializer:
+    """Kernels whose r^2 output pixels start equal, so that no checkerboard is there to unlearn.
+
+    ICNR of Aitken et al. 2017 (arXiv:1707.02937).
+    """
+
+    def initialize(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+        return jnp.tile(init(key, (*shape[:-1], shape[-1] // r**2), dtype), r**2)
+
+    return initialize
+
+
 class Upsample(nn.Module):
     """Doubles the resolution by a convolution followed by depth-to-space.
 
@@ -32,7 +44,7 @@ class Upsample(nn.Module):
             4 * self.features,
             (self.kernel, self.kernel),
             use_bias=self.use_bias,
-            kernel_init=self.kernel_init,
+            kernel_init=same_for_all_pixels(self.kernel_init),
             dtype=self.dtype,
         )(x_BHWC)
         return depth_to_space(x)

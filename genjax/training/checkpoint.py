@@ -16,6 +16,7 @@ from genjax.errors import UserError
 from genjax.training.state import TrainState
 
 FOLDER = "checkpoints"
+WEIGHTS = "weights.safetensors"
 
 
 class Checkpoints:
@@ -130,7 +131,8 @@ class Checkpoints:
 
     def close(self) -> None:
         self.wait()
-        self._orbax.close()
+        with _disk_errors(self._orbax.directory):  # Orbax tells of a failed save once more
+            self._orbax.close()
 
 
 def export_safetensors(params: dict[str, Any], file: Path) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from genjax.parallel import mesh as meshes
 from genjax.spec import DataSpec
 from genjax.training import state as states
 from genjax.training.state import TrainState
-from genjax.training.step import EVAL, INIT, SAMPLE, run_key, train_step
+from genjax.training.step import EVAL, INIT, SAMPLE, run_key, train_step, train_steps
 
 Tree = Any
 
@@ -70,26 +70,33 @@ class Engine:
     def _put_global(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         return meshes.put(batch, self.batch_sharding, self.experiment.data.batch_size)
 
-    def step(self, state: TrainState, batch: dict, due: tuple[str, ...]) -> tuple[TrainState, dict[str, jax.Array]]:
-        """One train step; `state` is donated. `due` are the turns to play."""
-        if due not in self._steps:
-            self._steps[due] = self.compile_step(due)
-        with contextlib.nullcontext() if self.pmap else jax.set_mesh(self.mesh):
-            return self._steps[due](state, batch)
+    def step(
+        self, state: TrainState, batches: Sequence[dict], dues: Sequence[tuple[str, ...]]
+    ) -> tuple[TrainState, list[dict[str, jax.Array]]]:
+        """One call of one compiled program, as many train steps as there are batches; `state` is donated.
 
-    def compile_step(self, due: tuple[str, ...]) -> Callable:
-        """(state, batch) -> (state, metrics), to be compiled at its first call or lowered."""
-        function = functools.partial(train_step, self.model, self.experiment, due=due, unroll=self.unroll)
+        Args:
+          batches: as `put` made them, one a step.
+          dues: the turns to play at each of these steps.
+
+        Returns:
+          The state after the last of them, and the metrics of each.
+        """
+        dues = tuple(dues)
+        if dues not in self._steps:
+            self._steps[dues] = self.compile_steps(dues)
+        with contextlib.nullcontext() if self.pmap else jax.set_mesh(self.mesh):
+            return self._steps[dues](state, tuple(batches))
+
+    def compile_steps(self, dues: tuple[tuple[str, ...], ...]) -> Callable:
+        """(state, batches) -> (state, list of metrics), to be compiled at its first call or lowered."""
+        one = functools.partial(train_step, self.model, self.experiment, unroll=self.unroll)
+        function = functools.partial(train_steps, one, dues, unroll=self.unroll)
         if self.pmap:
             # in_axes and out_axes None: the state is replicated and keeps the shapes that jit gives it
             devices = list(self.mesh.devices.flat)
             return jax.pmap(
-                function,
-                axis_name=REPLICA,
-                in_axes=(None, 0),
-                out_axes=None,
-                donate_argnums=0,
-                devices=devices,
+                function, axis_name=REPLICA, in_axes=(None, 0), out_axes=None, donate_argnums=0, devices=devices
             )
         return jax.jit(
             function,

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 
-import jax
 import numpy as np
 
 from genjax.data import Dataset, validation_batches
@@ -43,12 +42,10 @@ def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[st
     if engine.spec.image_shape is None:
         raise UsageError(f"{', '.join(names)} compares images, and this run has none")
     size = min(config.set_size, engine.spec.validation_examples)
-    # every process reads the whole set, so that all compute the same numbers
+    # Every process reads the whole set: all compute the same numbers, and keep the same best checkpoint.
     batches = list(validation_batches(dataset, engine.experiment.data.batch_size, examples=size))
     real = {k: np.concatenate([b[k][b["valid"]] for b in batches]) for k in ("image", "label") if k in batches[0]}
     conditions = {"label": real["label"]} if "label" in real else {}
     options = engine.model.Options()
     generated = draw(engine, state, size, seed=engine.experiment.train.seed, options=options, given=conditions)
-    if jax.process_index() != 0:
-        return {}
     return {name: float(SET_METRICS[name](real["image"], generated["image"])) for name in names}

@@ -52,7 +52,8 @@ def _flops(engine: Engine, batch: dict) -> list[str]:
         if not due:
             continue
         with jax.set_mesh(engine.mesh):
-            cost = engine.compile_step(due).lower(engine.abstract_state, engine.put(batch)).compile().cost_analysis()
+            lowered = engine.compile_steps((due,)).lower(engine.abstract_state, (engine.put(batch),))
+            cost = lowered.compile().cost_analysis()
         lines.append(f"step with {', '.join(due)}: {cost.get('flops', 0.0):,.0f} FLOPs a device (XLA's count)")
     return lines
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from genjax import data, recipes
 from genjax.errors import UserError
-from genjax.experiment import Experiment
+from genjax.experiment import Experiment, Train
 from genjax.parallel import distributed
 from genjax.parallel.host_memory import keep_freed_memory
 from genjax.report import write_report
 from genjax.training import run as runs
-from genjax.training.checkpoint import Checkpoints, export_safetensors
+from genjax.training.checkpoint import WEIGHTS, Checkpoints, export_safetensors
 from genjax.training.engine import Engine
 from genjax.training.evaluation import evaluate
 from genjax.training.log import MetricsWriter, Progress, write_atomic
@@ -54,8 +54,11 @@ def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") ->
             dataset.tokenizer.save(out)
     distributed.barrier("run directory")
     checkpoints = Checkpoints(out, experiment.train.keep, experiment.model.best)
-    with contextlib.closing(checkpoints), _Session(engine, dataset, out, config, checkpoints) as session:
-        return session.train()
+    try:
+        with contextlib.closing(checkpoints), _Session(engine, dataset, out, config, checkpoints) as session:
+            return session.train()
+    except jax.errors.JaxRuntimeError as error:
+        raise distributed.DeviceError(str(error)) from error
 
 
 class _Session:
@@ -72,6 +75,8 @@ class _Session:
 
     def __enter__(self):
         self._handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+        if jax.process_count() > 1:
+            del self._handlers[signal.SIGTERM]  # JAX's coordination service brings it to all processes
         with contextlib.suppress(ValueError):  # only the main thread may; elsewhere the caller handles signals
             for number in self._handlers:
                 signal.signal(number, self._request_stop)
@@ -98,42 +103,38 @@ class _Session:
             return self.validation
         previews = self._previews()
         batches = self._batches(start)
-        seen, pending = set(), None
+        seen, pending, step = set(), [], start
         self.progress.resume()
-        for step in range(start + 1, train.steps + 1):
-            due = due_turns(self.experiment, step - 1)
-            batch = next(batches)
-            if due not in seen:
-                seen.add(due)
-                with self._compiling():
-                    state, metrics = self.engine.step(state, batch, due)
-            else:
-                state, metrics = self.engine.step(state, batch, due)
+        while step < train.steps:
+            count = _steps_of_call(step, train)
+            dues = tuple(due_turns(self.experiment, s) for s in range(step, step + count))
+            call = [next(batches) for _ in dues]
+            with contextlib.nullcontext() if dues in seen else self._compiling():
+                state, metrics = self.engine.step(state, call, dues)
+            seen.add(dues)
             # Step n is dispatched: now read what step n - 1 has left.
-            if pending:
-                self._read(*pending)
-            pending = (step, metrics)
+            self._read(pending)
+            pending = [(step + 1 + i, values) for i, values in enumerate(metrics)]
+            step += count
             last = step == train.steps
             stopping = distributed.agree_to_stop(self.stop is not None, step)
             events = {
-                "evaluate": last or _due(step, train.eval_every),
-                "sample": last or _due(step, train.sample_every),
-                "checkpoint": last or stopping or _due(step, train.checkpoint_every),
+                "evaluate": not stopping and (last or _due(step, train.eval_every)),
+                "sample": not stopping and (last or _due(step, train.sample_every)),
+                "checkpoint": stopping or last or _due(step, train.checkpoint_every),
             }
-            if stopping:
-                events |= {"evaluate": False, "sample": False}
             if any(events.values()):
-                self._read(*pending)
-                pending = None
+                self._read(pending)
+                pending = []
                 self._events(step, state, events, previews, wait=last or stopping)
-            if stopping:
-                name = self.stop.name if self.stop else "a signal on another host"
+            if stopping and not last:
+                name = self.stop.name if self.stop else "SIGTERM on one of the hosts"
                 raise UserError(f"stopped by {name} at step {step}, saved: the same command resumes")
         if self.dataset.skipped:
             names = ", ".join(list(self.dataset.skipped)[:5])
-            self.progress.message(f"skipped {len(self.dataset.skipped)} unreadable files: {names} ...")
-        if self.lead:
-            export_safetensors(averaged(state)[0], self.out / "weights.safetensors")
+            self.progress.message(f"skipped {len(self.dataset.skipped)} unreadable file(s): {names}")
+        if jax.process_count() == 1:
+            export_safetensors(averaged(state)[0], self.out / WEIGHTS)
         return self.validation
 
     def _start(self) -> TrainState:
@@ -182,8 +183,12 @@ class _Session:
             for name, options in self.engine.model.previews.items()
         }
 
-    def _read(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Waits for a step's metrics, checks that they are finite, and logs their mean since the last record."""
+    def _read(self, pending: list[tuple[int, dict[str, jax.Array]]]) -> None:
+        """Waits for the metrics of steps, checks that they are finite, and logs their means since the last record."""
+        for step, metrics in pending:
+            self._read_step(step, metrics)
+
+    def _read_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         for name, value in values.items():
             if not math.isfinite(value):
@@ -247,6 +252,12 @@ class _Session:
         yield
         self.compile_seconds += time.perf_counter() - start
         self.progress.resume()
+
+
+def _steps_of_call(step: int, train: Train) -> int:
+    """How many steps the next call takes: up to `train.steps_per_call`, not past the next event."""
+    left = [every - step % every for every in (train.eval_every, train.sample_every, train.checkpoint_every) if every]
+    return min(train.steps_per_call, train.steps - step, *left)
 
 
 def _due(step: int, every: int) -> bool:

@@ -1,5 +1,9 @@
 """The one train step of every system: the turns that are due, each a gradient and an update, then the averages."""
 
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -80,7 +84,7 @@ def train_step(
             )
             params[entry] = jax.tree.map(lambda p, d: p - (rate * d).astype(p.dtype), params[entry], direction)
             metrics |= {
-                f"grad_norm/{turn.name}/{entry}": optax.global_norm(grads[entry]),
+                f"grad_norm/{turn.name}/{entry}": optax.tree.norm(grads[entry]),
                 f"lr/{entry}": jnp.asarray(rate, jnp.float32),
             }
         params |= model.project(turn.name, {entry: params[entry] for entry in entries})
@@ -95,3 +99,25 @@ def train_step(
         ema=update_ema(state.ema, params, model_state, updated, decay),
         model_state=model_state,
     ), metrics
+
+
+def train_steps(
+    step: Callable, dues: Sequence[tuple[str, ...]], state: TrainState, batches: Sequence[Batch], *, unroll: bool | int
+) -> tuple[TrainState, list[dict[str, jax.Array]]]:
+    """Several steps in one program: `step(state, batch, due=...)` for each batch; equal ones in a row as a loop.
+
+    Returns:
+      The last state, and the metrics of each step.
+    """
+    metrics, done = [], 0
+    for due, group in itertools.groupby(dues):
+        count = len(list(group))
+        if count == 1:
+            state, values = step(state, batches[done], due=due)
+            metrics.append(values)
+        else:
+            stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *batches[done : done + count])
+            state, values = jax.lax.scan(functools.partial(step, due=due), state, stacked, unroll=unroll)
+            metrics += [jax.tree.map(lambda x, i=i: x[i], values) for i in range(count)]
+        done += count
+    return state, metrics

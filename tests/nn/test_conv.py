@@ -1,0 +1,30 @@
+"""Changes of resolution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.nn.conv import Upsample, crop_to, depth_to_space
+
+
+def test_depth_to_space_puts_four_channels_into_a_square():
+    x = jnp.arange(4.0).reshape(1, 1, 1, 4)
+    np.testing.assert_array_equal(depth_to_space(x)[0, :, :, 0], [[0, 1], [2, 3]])
+    x = jnp.arange(2 * 3 * 5 * 8.0).reshape(2, 3, 5, 8)
+    y = depth_to_space(x)
+    assert y.shape == (2, 6, 10, 2)
+    np.testing.assert_array_equal(y[1, 3, 4], x[1, 1, 2, 4:6])
+
+
+def test_upsampling_starts_without_a_checkerboard():
+    x = jax.random.normal(jax.random.key(0), (2, 4, 4, 3))
+    up = Upsample(5)
+    y = up.apply(up.init(jax.random.key(1), x), x)
+    assert y.shape == (2, 8, 8, 5)
+    squares = y.reshape(2, 4, 2, 4, 2, 5)
+    np.testing.assert_array_equal(squares, np.broadcast_to(squares[:, :, :1, :, :1], squares.shape))
+
+
+def test_crop_takes_the_centre():
+    x = jnp.arange(64.0).reshape(1, 8, 8, 1)
+    np.testing.assert_array_equal(crop_to(x, 4, 6), x[:, 2:6, 1:7])

@@ -1,0 +1,194 @@
+"""The command line as its users meet it: what they see, and one line for each of their mistakes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genjax import cli
+
+TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.widths 8".split()
+
+
+def genjax(*argv: str) -> int:
+    with pytest.raises(SystemExit) as exit:
+        cli.main([str(arg) for arg in argv])
+    return exit.value.code
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cli") / "run"
+    assert genjax("train", "vae_digits", "--out", out, *TINY) == 0
+    return out
+
+
+def test_list_names_every_recipe(capsys):
+    assert genjax("list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = {"vae_digits", "vae_mnist", "gan_digits", "dcgan_mnist", "dcgan_celeba64"}
+    names |= {"gpt_pydoc", "gpt_shakespeare_char", "gpt2_124m", "gpt3_175b"}
+    assert names <= {line.split()[0] for line in lines}
+    assert all(len(line.split()) > 5 for line in lines)
+
+
+@pytest.mark.parametrize("command", ["", "train", "sample", "eval", "inspect", "list", "corpus"])
+def test_every_command_explains_itself(command, capsys):
+    assert genjax(*command.split(), "--help") == 0
+    assert f"genjax {command}".strip() in capsys.readouterr().out
+
+
+def test_help_of_a_recipe_documents_every_section(capsys):
+    assert genjax("train", "gan_digits", "--help") == 0
+    text = capsys.readouterr().out
+    for section in ("model", "data", "optim", "train", "mesh", "eval"):
+        assert f"--{section}." in text
+
+
+MISTAKES = [
+    (["tran"], 2, "did you mean train?"),
+    (["train"], 2, "needs a RECIPE"),
+    (["train", "vae_digit"], 2, "did you mean vae_digits"),
+    (["train", "missing.py"], 2, "does not exist"),
+    (["train", "vae_digits", "--model.latnt", "3"], 2, "--model.latent"),
+    (["train", "vae_digits", "--model.latent", "many"], 2, "--model.latent"),
+    (["train", "vae_digits", "--model.network", "big"], 2, "'dense', 'conv'"),
+    (["train", "vae_digits", "--model.latent", "0"], 2, "must be positive"),
+    (["train", "vae_digits", "--data.batch-size", "0"], 2, "--data.batch-size 0"),
+    (["train", "vae_digits", "--data.batch-size", "-4"], 2, "--data.batch-size -4"),
+    (["train", "vae_digits", "--train.steps", "0"], 2, "--train.steps 0"),
+    (["train", "vae_digits", "--train.freeze", "head"], 2, "the entries are decoder, encoder"),
+    (["train", "vae_digits", "--train.freeze", "encoder", "decoder"], 2, "nothing to train"),
+    (["train", "vae_digits", "--train.ema-decay", "1.5"], 2, "--train.ema-decay 1.5"),
+    (["train", "vae_digits", "--data.source", "digit"], 2, "did you mean digits?"),
+    (["train", "vae_digits", "--data.path", "no/such/place"], 1, "no such file or folder"),
+    (["train", "vae_digits", "--data.batch-size", "12"], 1, "take a multiple of 8"),
+    (["train", "vae_digits", "--mesh.data", "3"], 1, "does not fit 8 devices"),
+    (["train", "vae_digits", "--mesh.fsdp", "2", "--train.backend", "pmap"], 1, "--train.backend jit"),
+    (["train", "vae_digits", "--mesh.num-processes", "2"], 1, "go together"),
+    (["train", "vae_digits", "--train.init-from", "head=x"], 2, "the entries are"),
+    (["train", "vae_digits", "--train.init-from", "encoder=x.safetensors"], 1, "cannot read weights from 'x.safe"),
+    (["train", "gpt_pydoc", "--data.source", "digits"], 1, "needs data with text"),
+    (["train", "gpt_pydoc", "--data.context", "100000000"], 1, "--data.context"),
+    (["train", "vae_digits", "--data.source", "pydoc"], 1, "needs data with images"),
+    (["sample", "no/such/run"], 1, "does not exist"),
+    (["eval", "."], 1, "not a run directory"),
+    (["corpus", "missing.txt", "--out", "corpus"], 1, "missing.txt"),
+]
+
+
+@pytest.mark.parametrize("argv, status, words", MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+def test_a_mistake_is_one_line_and_a_status(argv, status, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert genjax(*argv) == status
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("genjax: ")]
+    assert len(lines) == 1 and words in lines[0]
+
+
+def test_mistakes_about_a_run(run, tmp_path, capsys):
+    def line() -> str:
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    assert genjax("train", "vae_digits", "--out", run, *TINY, "--model.latent", "3") == 1
+    assert "model.latent: 8 there, 3 here" in line()
+    assert genjax("sample", run, "--mode", "dream") == 2
+    assert "'prior', 'reconstruct', 'interpolate'" in line()
+    assert genjax("sample", run, "--num", "0") == 2
+    assert genjax("sample", run, "--checkpoint", "77") == 1
+    assert "there is no checkpoint '77'" in line()
+    assert genjax("sample", run, "--out", tmp_path / "x.gif") == 2
+    assert ".png or .npz" in line()
+    assert genjax("eval", run, "--metrics", "beauty") == 2
+    assert "unknown metric beauty" in line()
+    untrained = tmp_path / "untrained"
+    untrained.mkdir()
+    (untrained / "config.json").write_text((run / "config.json").read_text())
+    for command in ("sample", "eval"):
+        assert genjax(command, untrained) == 1
+        assert "no checkpoints yet" in line()
+    config = json.loads((run / "config.json").read_text())
+    (untrained / "config.json").write_text(json.dumps(config | {"system": "Oracle"}))
+    assert genjax("sample", untrained) == 1
+    assert "'Oracle', which is not registered" in line()
+    (untrained / "config.json").write_text("{")
+    assert genjax("sample", untrained) == 1
+
+
+def test_sample_writes_what_was_asked_for(run, tmp_path, capsys):
+    for mode in ("prior", "reconstruct", "interpolate"):
+        file = tmp_path / f"{mode}.npz"
+        assert genjax("sample", run, "--num", "12", "--mode", mode, "--out", file) == 0
+        assert np.load(file, allow_pickle=False)["image"].shape == (12, 8, 8, 1)
+    first, again, other = (tmp_path / f"{name}.npz" for name in "abc")
+    for file, seed in ((first, 1), (again, 1), (other, 2)):
+        assert genjax("sample", run, "--num", "5", "--seed", seed, "--out", file) == 0
+    assert np.array_equal(np.load(first)["image"], np.load(again)["image"])
+    assert not np.array_equal(np.load(first)["image"], np.load(other)["image"])
+    assert genjax("sample", run) == 0
+    assert Image.open(capsys.readouterr().out.splitlines()[-1]).size[0] >= 400
+
+
+def test_eval_prints_metrics_with_their_count(run, capsys):
+    assert genjax("eval", run, "--metrics", "swd", "--iwae-samples", "3", "--eval.examples", "24") == 0
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert set(rows) == {"elbo", "kl", "reconstruction", "nll_iwae3", "count", "swd"} and rows["count"] == "24"
+
+
+def test_inspect_lists_parameters_and_flops(capsys):
+    assert genjax("inspect", "gpt_pydoc", "--mesh.fsdp", "4", "--mesh.tensor", "2") == 0
+    text = capsys.readouterr().out
+    row = next(line for line in text.splitlines() if line.startswith("decoder/blocks/mlp/up/kernel"))
+    assert "(4, 128, 512)" in row and "fsdp, tensor" in row and "131,072" in row
+    assert "FLOPs a device" in text and "bytes a device: parameters" in text
+
+
+def test_text_is_sampled_with_prompts(tmp_path, capsys):
+    run = tmp_path / "run"
+    tiny = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 2 --model.layers 1 --model.heads 2".split()
+    assert genjax("train", "gpt_pydoc", "--out", run, *tiny, "--model.width", "16", "--data.context", "16") == 0
+    file = tmp_path / "out.txt"
+    argv = ["sample", run, "--num", "3", "--prompt", "def ", "class", "--max-new-tokens", "40", "--top-k", "5"]
+    assert genjax(*argv, "--out", file) == 0
+    texts = file.read_text()
+    assert texts.count("def ") >= 2 and "class" in texts
+    capsys.readouterr()
+    assert genjax("eval", run) == 0
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert {"loss", "perplexity", "bits_per_byte", "accuracy", "count"} <= set(rows) and rows["count"] == "128"
+
+
+def test_a_recipe_file_with_a_system_of_its_own(tmp_path, capsys):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        '"""Mine."""\n'
+        "import dataclasses\nimport genjax\nfrom genjax import models\nfrom genjax.experiment import Data, Train\n"
+        "@models.register\n@dataclasses.dataclass(frozen=True, kw_only=True)\nclass MyVAE(models.VAE):\n"
+        "    extra: int = 3\n"
+        "experiment = genjax.Experiment(model=MyVAE(), data=Data(), train=Train(steps=2))\n"
+    )
+    out = tmp_path / "run"
+    assert genjax("train", recipe, "--out", out, *TINY, "--model.extra", "5") == 0
+    assert genjax("sample", out, "--num", "4") == 0
+    code = f"import genjax; print(type(genjax.restore({str(out)!r})[0]).__name__)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "MyVAE"
+
+
+def test_an_unreadable_image_is_named(tmp_path, capsys):
+    for number in range(24):
+        folder = tmp_path / "photos" / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    (tmp_path / "photos" / "class0" / "broken.png").write_bytes(b"not an image")
+    argv = ["train", "vae_digits", "--data.path", tmp_path / "photos", "--data.image-size", "8", *TINY]
+    assert genjax(*argv, "--train.steps", "6", "--out", tmp_path / "a") == 0
+    assert "skipped 1 unreadable file" in capsys.readouterr().err
+    assert genjax(*argv, "--train.steps", "6", "--out", tmp_path / "b", "--data.strict", "True") == 1
+    assert "broken.png" in capsys.readouterr().err.strip().splitlines()[-1]
+    (tmp_path / "empty").mkdir()
+    assert genjax("train", "vae_digits", "--data.path", tmp_path / "empty", "--out", tmp_path / "c") == 1
+    assert str(tmp_path / "empty") in capsys.readouterr().err
