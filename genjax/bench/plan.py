@@ -153,11 +153,11 @@ def exhausted_bytes(message: str) -> dict[str, int | None]:
 
     parts = {
         "arguments": find(r"\barguments"),
-        "temporaries": find(r"\bprogram"),
+        "temporaries": find(r"\bprogram") or find(r"HLO temporaries \("),
         "output": find(r"Output size"),
         "alias": find(r"; shares"),
     }
-    return parts | {"total": find(r"Total hbm usage >=") or find(r"Used")}
+    return parts | {"total": find(r"Total hbm usage >=") or find(r"Used") or find(r"total memory required[^(]*\(")}
 
 
 def count(experiment: Experiment, spec: DataSpec, chips: list) -> Cost:

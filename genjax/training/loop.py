@@ -17,12 +17,12 @@ from genjax.errors import UserError
 from genjax.experiment import Experiment, Train
 from genjax.parallel import distributed
 from genjax.parallel.host_memory import keep_freed_memory
-from genjax.report import write_report
 from genjax.training import run as runs
 from genjax.training.checkpoint import WEIGHTS, Checkpoints, export_safetensors
 from genjax.training.engine import Engine
 from genjax.training.evaluation import evaluate
 from genjax.training.log import MetricsWriter, Progress, write_atomic
+from genjax.training.report import write_report
 from genjax.training.restore import initialize_from
 from genjax.training.samples import save_samples
 from genjax.training.sampling import conditions, draw
@@ -117,7 +117,7 @@ class _Session:
             pending = [(step + 1 + i, values) for i, values in enumerate(metrics)]
             step += count
             last = step == train.steps
-            stopping = distributed.agree_to_stop(self.stop is not None, step)
+            stopping = not last and distributed.agree_to_stop(self.stop is not None, step)
             events = {
                 "evaluate": not stopping and (last or _due(step, train.eval_every)),
                 "sample": not stopping and (last or _due(step, train.sample_every)),
@@ -127,7 +127,7 @@ class _Session:
                 self._read(pending)
                 pending = []
                 self._events(step, state, events, previews, wait=last or stopping)
-            if stopping and not last:
+            if stopping:
                 name = self.stop.name if self.stop else "SIGTERM on one of the hosts"
                 raise UserError(f"stopped by {name} at step {step}, saved: the same command resumes")
         if self.dataset.skipped:
@@ -205,9 +205,9 @@ class _Session:
             self.progress.update(step, means)
 
     def _not_finite(self, step: int, name: str, value: float) -> str:
-        turn, what = name.split("/")[1::-1] if name.startswith("grad_norm/") else name.split("/", 1)
+        turn, what = name.removeprefix("grad_norm/").split("/", 1)
         if name.startswith("grad_norm/"):
-            turn, what = name.split("/")[1], "gradient of " + name.split("/")[2]
+            what = f"gradient of {what}"
         kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "there is no checkpoint yet"
         return f"step {step}, turn {turn}: {what} is {value}; {kept}. Try a smaller learning rate or --optim.clip-norm"
 

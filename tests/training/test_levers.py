@@ -39,9 +39,7 @@ def test_rematerialization_and_the_loop_over_layers_change_no_numbers(fields):
 def test_the_program_of_a_scanned_stack_is_flat_in_depth():
     def lines(layers: int) -> int:
         built = with_model("gpt", layers=layers, unroll=1)
-        lowered = built.compile_steps((("next_token",),)).lower(
-            built.abstract_state, (built.put(batch("gpt")),)
-        )
+        lowered = built.compile_steps((("next_token",),)).lower(built.abstract_state, (built.put(batch("gpt")),))
         return len(lowered.as_text().splitlines())
 
     assert lines(8) == lines(4)
@@ -50,9 +48,7 @@ def test_the_program_of_a_scanned_stack_is_flat_in_depth():
 def test_rematerialization_takes_less_memory():
     def temporaries(remat: str) -> int:
         built = with_model("gpt", layers=8, unroll=1, width=64, remat=remat)
-        lowered = built.compile_steps((("next_token",),)).lower(
-            built.abstract_state, (built.put(batch("gpt")),)
-        )
+        lowered = built.compile_steps((("next_token",),)).lower(built.abstract_state, (built.put(batch("gpt")),))
         return lowered.compile().memory_analysis().temp_size_in_bytes
 
     assert temporaries("full") < temporaries("dots") < temporaries("none")

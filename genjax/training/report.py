@@ -44,7 +44,7 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
     curves, missing = _curves(records)
     engine = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     engine.filters["show"] = _show
-    template = engine.from_string(resources.files("genjax").joinpath("report.html.jinja").read_text("utf-8"))
+    template = engine.from_string(resources.files("genjax.training").joinpath("report.html.jinja").read_text("utf-8"))
     page = template.render(
         name=run.resolve().name,
         config=config,
@@ -163,7 +163,9 @@ def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
         for turn, metrics in groups.items()
         for metric, name in metrics.items()
     ]
-    validated = [chart(f"validation/{m}", {m: name}, m, raw=True) for m, name in validation.items() if not m.endswith("count")]
+    validated = [
+        chart(f"validation/{m}", {m: name}, m, raw=True) for m, name in validation.items() if not m.endswith("count")
+    ]
     others = []
     if gradients:
         others.append(chart("Gradient norm", gradients, "global norm", log=True))

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from genjax.errors import UserError
-from genjax.report import write_report
 from genjax.training.log import MetricsWriter
+from genjax.training.report import write_report
 
 CONFIG = {
     "recipe": "gan_digits",
