@@ -10,18 +10,7 @@ from PIL import Image
 
 from genjax import cli
 
-TINY = [
-    "--train.steps",
-    "2",
-    "--data.batch-size",
-    "8",
-    "--eval.examples",
-    "8",
-    "--eval.grid",
-    "4",
-    "--model.widths",
-    "8",
-]
+TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.widths 8".split()
 
 
 def genjax(*argv: str) -> int:
@@ -158,20 +147,8 @@ def test_inspect_lists_parameters_and_flops(capsys):
 
 def test_text_is_sampled_with_prompts(tmp_path, capsys):
     run = tmp_path / "run"
-    tiny = [
-        "--train.steps",
-        "2",
-        "--data.batch-size",
-        "8",
-        "--eval.examples",
-        "8",
-        "--eval.grid",
-        "2",
-        "--model.layers",
-        "1",
-        "--model.heads",
-        "2",
-    ]
+    tiny = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 2 --model.layers 1 --model.heads 2"
+    tiny = tiny.split()
     assert genjax("train", "gpt_pydoc", "--out", run, *tiny, "--model.width", "16", "--data.context", "16") == 0
     file = tmp_path / "out.txt"
     argv = ["sample", run, "--num", "3", "--prompt", "def ", "class", "--max-new-tokens", "40", "--top-k", "5"]

@@ -242,8 +242,11 @@ class _Session:
         environment = self.environment | {"compile_seconds": round(self.compile_seconds, 2)}
         if self.dataset.skipped:
             environment["skipped_files"] = list(self.dataset.skipped)
-        write_atomic(self.out / "environment.json", json.dumps(environment, indent=2).encode())
-        write_report(self.out, best=self.engine.model.best)
+        try:
+            write_atomic(self.out / "environment.json", json.dumps(environment, indent=2).encode())
+            write_report(self.out, best=self.engine.model.best)
+        except (OSError, UserError) as error:  # a page is no reason to lose a run
+            self.progress.message(f"report not written: {error}")
 
     @contextlib.contextmanager
     def _compiling(self):
