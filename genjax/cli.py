@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
+import absl.logging
 import tyro
 
 from genjax.errors import UsageError, UserError
@@ -26,6 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     debug = "--debug" in argv
     argv = [arg for arg in argv if arg != "--debug"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if not debug:
+        absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax logs a traceback of what becomes our one line
     try:
         sys.exit(run(argv))
     except (UserError, KeyboardInterrupt, BrokenPipeError, OSError) as error:

@@ -79,6 +79,7 @@ def main() -> int:
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{folder}/cache")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         for recipe in args.systems:
             whole = Path(folder) / recipe
             finish(recipe, whole)

@@ -4,7 +4,9 @@
 
 The path is a copy of the data set as .npz; without it, what `tfds build fashion_mnist` prepared is read.
 
-Time and result: MEASURE
+Time and result: 13 steps/s, 6.5 minutes of training on 2 CPU cores with another training beside (jax 0.10.2,
+2026-11-22; stopped once and resumed); sliced Wasserstein distance 42.6, 30.1, 24.0, 21.7, 15.3 after each 1000 steps
+(x 1000, 1024 generated against 1024 test images; no trained features).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
