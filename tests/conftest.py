@@ -1,7 +1,10 @@
 """Eight simulated devices and quick compilation, set before JAX starts."""
 
+import gc
 import os
 from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # The tests compile much and run little: LLVM's optimizations would take three times as long as they save.
@@ -11,3 +14,15 @@ for flag in ("--xla_force_host_platform_device_count=8", "--xla_backend_optimiza
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs():
+    """Frees a module's programs: XLA:CPU maps each of them into memory, and the kernel limits the number of maps."""
+    yield
+    import jax
+    import systems
+
+    systems.engine.cache_clear()
+    jax.clear_caches()
+    gc.collect()

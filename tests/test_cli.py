@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax import cli
+from genjax import cli, models
 
 TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.widths 8".split()
 
@@ -161,7 +161,8 @@ def test_text_is_sampled_with_prompts(tmp_path, capsys):
     assert {"loss", "perplexity", "bits_per_byte", "accuracy", "count"} <= set(rows) and rows["count"] == "128"
 
 
-def test_a_recipe_file_with_a_system_of_its_own(tmp_path, capsys):
+def test_a_recipe_file_with_a_system_of_its_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(models, "SYSTEMS", dict(models.SYSTEMS))
     recipe = tmp_path / "mine.py"
     recipe.write_text(
         '"""Mine."""\n'

@@ -3,7 +3,9 @@
     genjax train gpt_pydoc
     genjax sample runs/gpt_pydoc --prompt "def "
 
-Time and result: MEASURE
+Time and result: 8 minutes on 2 CPU cores with other jobs beside (jax 0.10.2, 2026-11-22); validation loss 1.349 nats a
+byte, 1.945 bits a byte, on the first 500 windows (32,000 bytes) held out of Python 3.11.7's text; it differs between
+Python versions.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
