@@ -6,7 +6,7 @@ The text is yours to bring: any UTF-8 file, its last tenth held out. The validat
 3000 windows of that, 192,000 characters.
 
 Time and result: 1.925 nats a character over those 192,000 characters (jax 0.10.2, 2 CPU cores, 2026-11-22), where
-nanoGPT's settings in PyTorch reached 1.94 on the same file; 70 to 75 ms a step on the idle machine, 5 minutes in all
+nanoGPT's settings in PyTorch reached 1.94 on the same file; 70 to 75 ms a step at best, 5 minutes in all
 with other jobs beside.
 """
 
