@@ -1,0 +1,162 @@
+"""Likelihoods in bits per dimension: exact by the probability-flow ODE, and DDPM's variational bound.
+
+Images are in [-1, 1] with 256 values a channel, 1 / 127.5 apart. A density p over them counts
+-log2 p(x) / D + log2(127.5) bits per dimension. Averaged over uniform dequantization, x + (u - 1/2) / 127.5, that
+bounds the bits of the discrete image from above (Theis et al. 2016, eq. 3).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.diffusion.ode import Denoise, Estimate, euler_slope, rows
+from genjax.diffusion.process import Level, Process, diffuse, expand
+from genjax.diffusion.steps import posterior_variances
+from genjax.nn import noise
+
+Array = Any
+
+
+def dequantize(x_BHWC: Array, key: Array, index_B: Array) -> Array:
+    """x + (u - 1/2) / 127.5: images of 256 values made continuous."""
+    return x_BHWC + (noise.uniform(key, index_B, x_BHWC.shape[1:]) - 0.5) / 127.5
+
+
+def ode_bits_per_dim(
+    denoise: Denoise, x_BHWC: Array, grid: Level, *, process: Process, key: Array, index_B: Array, probes: int = 1
+) -> Array:
+    """(B,) bits per dimension of continuous x (see `dequantize`) under the model that the probability-flow ODE samples.
+
+    Song et al. 2021 (score SDE), eq. 39-40: the change of variables along the ODE, the divergence estimated by
+    Hutchinson's method with `probes` vectors of random signs for each example, kept along the path: unbiased in the
+    divergence. Heun's method and the trapezoidal rule on `grid` from its last noisy level, where x is taken as it is
+    (the density evaluated is that of the data with this little noise), to its first, where the prior is N(0, sigma^2).
+    """
+    noisy = Level(*(values[:-1] for values in grid))
+    levels, batch, dims = rows(noisy, x_BHWC.dtype), x_BHWC.shape[0], x_BHWC[0].size
+    signs = jnp.where(noise.uniform(key, index_B, (probes, *x_BHWC.shape[1:])) < 0.5, -1.0, 1.0).astype(x_BHWC.dtype)
+
+    def slope(y: Array, level: Level, previous: Array) -> tuple[Array, Array, Array]:
+        """dy/dh, D, and the divergence of dy/dh (B,)."""
+
+        def along(v):
+            (value, image), (tangent, _) = jax.jvp(
+                lambda y: euler_slope(denoise, process, y, level, previous), (y,), (v,)
+            )
+            return value, image, jnp.sum((v * tangent).reshape(batch, -1), -1)
+
+        values, images, divergences = jax.vmap(along, in_axes=1)(signs)
+        return values[0], images[0], jnp.mean(divergences, 0)
+
+    def step(carry, pair):
+        y, previous, integral = carry
+        begin, end = pair
+        length = end.sigma / process.scale(end) - begin.sigma / process.scale(begin)
+        first, image, divergence = slope(y, begin, previous)
+        second, image, other = slope(y + length * first, end, image)
+        return (y + length * (first + second) / 2, image, integral + length * (divergence + other) / 2), None
+
+    up = Level(*(values[::-1] for values in levels))
+    pairs = Level(*(v[:-1] for v in up)), Level(*(v[1:] for v in up))
+    zeros = jnp.zeros(batch, x_BHWC.dtype)
+    (y, _, integral), _ = jax.lax.scan(step, (x_BHWC, jnp.zeros_like(x_BHWC), zeros), pairs)
+    top = Level(*(values[0] for values in levels))
+    std = top.sigma / process.scale(top)  # of y = x / scale
+    log_prior = -0.5 * jnp.sum((y / std).reshape(batch, -1) ** 2, -1) - dims * (jnp.log(std) + 0.5 * np.log(2 * np.pi))
+    return -(log_prior + integral) / (dims * np.log(2)) + np.log2(127.5)
+
+
+class Bound(NamedTuple):
+    """The variational bound in bits per dimension (Ho et al. 2020, eq. 5), each (B,); their sum is the bound."""
+
+    prior: Array  # L_T
+    steps: Array  # the sum of L_1 .. L_{T-1}
+    decoder: Array  # L_0
+
+    @property
+    def total(self) -> Array:
+        return self.prior + self.steps + self.decoder
+
+
+def vlb_terms(
+    denoise: Denoise, x0_BHWC: Array, grid: Level, *, key: Array, index_B: Array, variance: str = "small"
+) -> Bound:
+    """The bound of ancestral sampling ("ddpm" with this variance) on a DDPM's `grid`, an evaluation of D for each step.
+
+    The grid of all steps is the paper's; a shorter one bounds what sampling with it draws. x0 has the 256 values.
+    """
+    dtype = x0_BHWC.dtype
+    floor = variance_floor(grid)
+    start, end = (rows(Level(*(values[which] for values in grid)), dtype) for which in (slice(-1), slice(1, None)))
+    top = Level(*(np.asarray(values[0], dtype) for values in grid))
+
+    def step(_, row):
+        number, begin, stop = row
+        x = diffuse(begin, x0_BHWC, noise.normal(jax.random.fold_in(key, number), index_B, x0_BHWC.shape[1:]))
+        estimate = denoise(x.astype(dtype), begin, jnp.zeros_like(x0_BHWC))
+        return None, vlb_term(x0_BHWC, estimate, begin, stop, floor, variance)
+
+    _, terms = jax.lax.scan(step, None, (np.arange(len(grid.t) - 1), start, end))
+    return Bound(vlb_prior(x0_BHWC, top), jnp.sum(terms[:-1], 0), terms[-1])
+
+
+def vlb_prior(x0_BHWC: Array, top: Level) -> Array:
+    """(B,) L_T in bits per dimension: the divergence of q(x_T | x0) at the noisiest level from N(0, 1)."""
+    # 1 - sigma^2 is alpha^2
+    return _bits(0.5 * ((top.alpha * x0_BHWC) ** 2 - top.alpha**2 - np.log1p(-(top.alpha**2))))
+
+
+def variance_floor(grid: Level) -> float:
+    """The least positive posterior variance, that of the step before the last: it stands for the last one's, zero.
+
+    As in Ho et al.'s and Nichol & Dhariwal's code, for the decoder's variance and the lower end of a learned one.
+    """
+    begin, end = (Level(*(values[which] for values in grid)) for which in (slice(-1), slice(1, None)))
+    small, large = posterior_variances(begin, end)
+    return float(small[-2] if len(small) > 1 else large[-1])
+
+
+def vlb_term(x0: Array, estimate: Estimate, start: Level, end: Level, floor: float, variance: str = "learned") -> Array:
+    """(B,) one term of the bound, in bits per dimension: the step from level `start` to `end`, each () or (B,).
+
+    `estimate` is the denoiser's at x drawn at `start`. Where `end` is clean it is L_0, -log p(x0 | x) of the
+    discretized Gaussian (Ho et al. 2020, eq. 13); elsewhere the Kullback-Leibler divergence L_{t-1} (eq. 7-8). `floor`
+    is the grid's `variance_floor`. To train a learned variance only, stop the gradient of `estimate.image` (Nichol &
+    Dhariwal 2021, section 3.1).
+    """
+    start, end = expand(start, x0.ndim), expand(end, x0.ndim)
+    small, large = posterior_variances(start, end)
+    decodes = end.sigma == 0
+    log_small, log_large = jnp.log(jnp.where(decodes, floor, small)), jnp.log(large)
+    if variance == "learned":
+        v = estimate.variance.astype(x0.dtype)
+        log_variance = v * log_large + (1 - v) * log_small
+    else:  # "large" decodes with the floor too, as Ho et al.'s code does
+        log_variance = jnp.where(decodes | (variance == "small"), log_small, log_large)
+    # both means are alpha' (1 - q^2) x0 + (the same) x, the model's with D in place of x0
+    image = estimate.image.astype(x0.dtype)
+    error = end.alpha * large / start.sigma**2 * (x0 - image)
+    divergence = 0.5 * (log_variance - log_small + jnp.exp(log_small - log_variance) - 1) + 0.5 * error**2 * jnp.exp(
+        -log_variance
+    )
+    return _bits(jnp.where(decodes, -_log_discretized(x0, image, log_variance / 2), divergence))
+
+
+def _log_discretized(x: Array, mean: Array, log_std: Array) -> Array:
+    """log of a Gaussian's mass within half a value of x; -1 and 1 take what lies beyond (Ho et al. 2020, eq. 13)."""
+    scale = jnp.exp(-log_std)
+    upper = jnp.where(x > 0.999, 1e4, (x - mean + 1 / 255) * scale)
+    lower = jnp.where(x < -0.999, -1e4, (x - mean - 1 / 255) * scale)
+    # the mass between (lower, upper) is that between (-upper, -lower): the lower tail is the one that keeps its digits
+    flip = lower > 0
+    upper, lower = jnp.where(flip, -lower, upper), jnp.where(flip, -upper, lower)
+    log_upper = jax.scipy.special.log_ndtr(upper)
+    share = -jnp.expm1(jax.scipy.special.log_ndtr(lower) - log_upper)
+    return log_upper + jnp.log(jnp.maximum(share, 1e-12))
+
+
+def _bits(nats: Array) -> Array:
+    """(B, ...) nats of each dimension -> (B,) bits per dimension."""
+    return jnp.mean(nats.reshape(nats.shape[0], -1), -1) / np.log(2)
