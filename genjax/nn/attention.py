@@ -13,6 +13,7 @@ from genjax.nn.sharding import BATCH, fitting_spec, replica_axis
 Array = jax.Array
 Implementation = Literal["auto", "xla", "cudnn", "splash"]
 
+CAUSAL = "causal_attention"  # the scope of its operations, by which profiles and FLOP counts know them
 LANES = 128  # splash works on tiles of this many positions
 
 
@@ -45,14 +46,15 @@ def attention(
     flash = implementation in ("cudnn", "splash") and mask_BTS is None
     if flash and implementation == "splash" and q_BTHC.shape[1] % LANES == 0 and k_BSKC.shape[1] % LANES == 0:
         return _splash(q_BTHC, k_BSKC, v_BSKC, causal, interpret)
-    return jax.nn.dot_product_attention(
-        q_BTHC,
-        k_BSKC,
-        v_BSKC,
-        mask=None if mask_BTS is None else mask_BTS[:, None],
-        is_causal=causal,
-        implementation="cudnn" if flash and implementation == "cudnn" else "xla",
-    )
+    with jax.named_scope(CAUSAL if causal else "attention"):
+        return jax.nn.dot_product_attention(
+            q_BTHC,
+            k_BSKC,
+            v_BSKC,
+            mask=None if mask_BTS is None else mask_BTS[:, None],
+            is_causal=causal,
+            implementation="cudnn" if flash and implementation == "cudnn" else "xla",
+        )
 
 
 def _splash(q_BTHC: Array, k_BSKC: Array, v_BSKC: Array, causal: bool, interpret: bool) -> Array:

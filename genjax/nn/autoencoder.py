@@ -17,6 +17,14 @@ def one_hot(label_B: Array, classes: int, like: Array) -> Array:
     return jax.nn.one_hot(label_B, classes, dtype=like.dtype)
 
 
+def with_label_planes(x_BHWC: Array, label_B: Array | None, classes: int) -> Array:
+    """The image with `classes` more channels, constant planes that spell the label; as it is without a label."""
+    if label_B is None:
+        return x_BHWC
+    planes = jnp.broadcast_to(one_hot(label_B, classes, x_BHWC)[:, None, None, :], (*x_BHWC.shape[:3], classes))
+    return jnp.concatenate([x_BHWC, planes], axis=-1)
+
+
 class DenseEncoder(nn.Module):
     """(B, H, W, C), optionally (B,) labels -> (B, features)."""
 
@@ -64,11 +72,7 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x_BHWC: Array, label_B: Array | None = None) -> Array:
-        x = x_BHWC
-        if label_B is not None:
-            planes = one_hot(label_B, self.classes, x)[:, None, None, :]
-            planes = jnp.broadcast_to(planes, (*x.shape[:3], self.classes))
-            x = jnp.concatenate([x, planes], axis=-1)
+        x = with_label_planes(x_BHWC, label_B, self.classes)
         for width in self.widths:
             x = constrain(nn.gelu(Downsample(width, dtype=self.dtype)(x)), BATCH, None, None, None)
         return nn.Dense(self.features, dtype=self.dtype)(x.reshape(x.shape[0], -1))
