@@ -1,24 +1,26 @@
-"""The commands: thin, each a function of its arguments. Exit status 0, 2 for a wrong command line, 1 otherwise."""
+"""The commands: thin, each a function of its arguments. Exit status 0, 2 for a wrong command line, 1 otherwise.
 
-import contextlib
+What is slow to import, JAX above all, is imported by the command that needs it, after its help.
+"""
+
 import dataclasses
 import difflib
 import inspect as python_inspect
-import io
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import absl.logging
-import tyro
-
+from genjax.command_line import flags, parse, spelled_out
 from genjax.errors import UsageError, UserError
-from genjax.experiment import Eval, Experiment
 
-MARKERS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
-Unprefixed = tyro.conf.arg(name="")  # its fields are flags of the command itself
+if TYPE_CHECKING:
+    from genjax.experiment import Experiment
+
+STARTED = time.perf_counter()
+HELP = {"-h", "--help"}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     debug = "--debug" in argv
     argv = [arg for arg in argv if arg != "--debug"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if not debug:
+    if not debug and not HELP.intersection(argv):
+        import absl.logging
+
         absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax logs a traceback of what becomes our one line
     try:
         sys.exit(run(argv))
@@ -40,15 +44,16 @@ def main(argv: list[str] | None = None) -> None:
         line = " ".join(str(error).split()) or "interrupted"
         print(f"genjax: {line}", file=sys.stderr)
         status = 2 if isinstance(error, UsageError) else 1
-        from genjax.parallel.distributed import exit_now
+        if "jax" in sys.modules:
+            from genjax.parallel.distributed import exit_now
 
-        exit_now(error, status)
+            exit_now(error, status)
         sys.exit(status)
 
 
 def run(argv: list[str]) -> int:
     """Runs one command line; returns 0 or raises."""
-    if not argv or argv[0] in ("-h", "--help"):
+    if not argv or argv[0] in HELP:
         print(_overview())
         return 0
     if argv[0] == "--version":
@@ -69,12 +74,12 @@ def list_recipes(argv: list[str]) -> None:
 
     genjax list
     """
-    from genjax import recipes
-
-    if "-h" in argv or "--help" in argv:
+    if HELP.intersection(argv):
         return print(python_inspect.getdoc(list_recipes))
     if argv:
         raise UsageError(f"`genjax list` takes no arguments, not '{argv[0]}'")
+    from genjax import recipes
+
     rows = []
     for name, file in recipes.recipe_files().items():
         experiment = recipes.load_experiment(name)
@@ -85,78 +90,102 @@ def list_recipes(argv: list[str]) -> None:
         print("  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]]))
 
 
-@dataclasses.dataclass
-class TrainArgs:
-    experiment: Annotated[Experiment, Unprefixed]
-    out: Path | None = None  # run directory; None = runs/RECIPE. One that has checkpoints is resumed
-
-
 def train(argv: list[str]) -> None:
     """Trains a recipe, or resumes it.
 
     genjax train RECIPE [--out DIR] [--section.field VALUE ...]
     """
+    recipe, experiment, rest = _recipe("train", argv)
     from genjax.training.loop import train
 
-    recipe, experiment, rest = _recipe("train", argv)
-    args = _parse(f"train {recipe}", TrainArgs, TrainArgs(experiment), rest)
+    sections = flags(type(experiment))
+
+    @dataclasses.dataclass
+    class TrainArgs:
+        experiment: sections
+        out: Path | None = None  # run directory; None = runs/RECIPE. One that has checkpoints is resumed
+
+    args = parse(f"train {recipe}", TrainArgs, TrainArgs(experiment), rest)
     out = args.out or Path("runs") / Path(recipe).stem
     train(args.experiment, out, recipe=recipe)
     print(f"{out}: samples/, metrics.jsonl, weights.safetensors, and report.html to look at")
 
 
+@dataclasses.dataclass(kw_only=True)
+class WeightsArgs:
+    """Which of a run's weights are used."""
+
+    checkpoint: str = "latest"  # latest, best, or a step
+    ema: str = "true"  # false = not averaged; or the sigma_rel of a power average, of runs with --train.ema-power
+
+
+def _open(run: Path, args: WeightsArgs, **changes):
+    """`open_run` of the weights asked for."""
+    from genjax.training.restore import open_run
+
+    ema = {"true": True, "false": False}.get(args.ema.lower())
+    if ema is None:
+        try:
+            ema = float(args.ema)
+        except ValueError:
+            raise UsageError(f"--ema {args.ema}: take true, false or a sigma_rel such as 0.07") from None
+    return open_run(run, args.checkpoint, ema=ema, **changes)
+
+
 def sample(argv: list[str]) -> None:
     """Draws samples from a run.
 
-    genjax sample RUN [--num N] [--seed S] [--out FILE] [--checkpoint latest|best|STEP] [the model's own options]
+    genjax sample RUN [--num N] [--seed S] [--out FILE] [--checkpoint STEP] [--ema SIGMA|false] [the model's options]
     """
-    from genjax.training import restore, run
+    from genjax.training import run
     from genjax.training.samples import save_outputs
     from genjax.training.sampling import conditions, draw
 
     out, rest = _run("sample", argv)
-    choices = run.load(out)[0].model.Options
+    model = run.load(out)[0].model
+    choices = model.Options
 
     @dataclasses.dataclass
-    class SampleArgs:
-        options: Annotated[choices, Unprefixed] = dataclasses.field(default_factory=choices)
+    class SampleArgs(WeightsArgs):
+        options: flags(choices) = dataclasses.field(default_factory=choices)
         num: int = 64  # samples
         seed: int = 0
         out: Path | None = None  # .png, .txt or .npz; None = RUN/samples/sample-SEED
-        checkpoint: str = "latest"  # latest, best, or a step
 
-    args = _parse(f"sample {out}", SampleArgs, SampleArgs(), rest)
+    args = parse(f"sample {out}", SampleArgs, SampleArgs(), rest)
     if args.num < 1 or args.seed < 0:
         raise UsageError(f"--num {args.num} --seed {args.seed}: take at least one sample, and a seed from 0")
-    opened = restore.open_run(out, args.checkpoint, data=getattr(args.options, "needs_data", False))
-    given, options = conditions(args.options, opened.engine.spec, opened.dataset, opened.tokenizer, args.num)
-    outputs = draw(opened.engine, opened.state, args.num, seed=args.seed, options=options, given=given)
+    needs_data = model.needs_data(model.check(args.options))
+    opened = _open(out, args, data=needs_data)
+    engine = opened.engine
+    given, options = conditions(engine.model, args.options, engine.spec, opened.dataset, opened.tokenizer, args.num)
+    outputs = draw(engine, opened.state, args.num, seed=args.seed, options=options, given=given)
     suffix = ".png" if "image" in outputs else ".txt"
     file = args.out or out / "samples" / f"sample-{args.seed}{suffix}"
     print(save_outputs(file, outputs, opened.tokenizer))
 
 
-@dataclasses.dataclass
-class EvalArgs:
-    eval: Eval
-    metrics: tuple[str, ...] = ()  # further ones, over sets of samples
-    checkpoint: str = "latest"  # latest, best, or a step
-    iwae_samples: int | None = None  # VAE: K of the importance-weighted bound
-
-
 def evaluate(argv: list[str]) -> None:
     """Measures a run on the validation split.
 
-    genjax eval RUN [--metrics NAME ...] [--checkpoint latest|best|STEP] [--eval.field VALUE ...]
+    genjax eval RUN [--metrics NAME ...] [--checkpoint latest|best|STEP] [--ema SIGMA|false] [--eval.field VALUE ...]
     """
-    from genjax.training import evaluation, restore, run
-
     out, rest = _run("eval", argv)
-    defaults = EvalArgs(run.load(out)[0].eval)
-    args = _parse(f"eval {out}", EvalArgs, defaults, rest)
+    from genjax.experiment import Eval
+    from genjax.training import evaluation, run
+
+    @dataclasses.dataclass
+    class EvalArgs(WeightsArgs):
+        eval: Eval
+        metrics: tuple[str, ...] = ()  # further ones, over sets of samples
+
+    experiment, _ = run.load(out)
+    measured = [(name, int, getattr(experiment.model, name)) for name in experiment.model.measured]
+    args_class = dataclasses.make_dataclass("EvalArgs", measured, bases=(EvalArgs,))
+    args = parse(f"eval {out}", args_class, args_class(experiment.eval), rest)
     config = dataclasses.replace(args.eval, metrics=(*args.eval.metrics, *args.metrics))
-    model = {} if args.iwae_samples is None else {"iwae_samples": args.iwae_samples}
-    opened = restore.open_run(out, args.checkpoint, data=True, eval=config, model=model)
+    model = {name: getattr(args, name) for name in experiment.model.measured}
+    opened = _open(out, args, data=True, eval=config, model=model)
     metrics = evaluation.evaluate(opened.engine, opened.state, opened.dataset)
     print(f"step {int(opened.state.step)}, validation split of {opened.engine.experiment.data.source}")
     for name, value in metrics.items():
@@ -168,18 +197,48 @@ def inspect(argv: list[str]) -> None:
 
     genjax inspect RECIPE [--section.field VALUE ...]
     """
-    from genjax.training.inspect import describe
-
     recipe, experiment, rest = _recipe("inspect", argv)
-    args = _parse(f"inspect {recipe}", TrainArgs, TrainArgs(experiment), rest)
-    print(describe(args.experiment))
+    from genjax.bench.inspect import describe
+
+    print(describe(parse(f"inspect {recipe}", type(experiment), experiment, rest)))
 
 
-@dataclasses.dataclass
-class PlanArgs:
-    experiment: Annotated[Experiment, Unprefixed]
-    topology: str = ""  # v5e:4x4, v5p:8x8x8 ...
-    json: Path | None = None  # write the plan here as well
+def bench(argv: list[str]) -> None:
+    """Times the training step and loop of a recipe: speed, MFU, memory, start-up, waits for data.
+
+    genjax bench RECIPE [--steps N] [--json FILE] [--trace DIR] [--measure-peak] [--synthetic] [--section.field VALUE]
+    """
+    import json
+
+    recipe, experiment, rest = _recipe("bench", argv)
+    from genjax.bench import timing
+
+    imported = time.perf_counter() - STARTED
+    sections = flags(type(experiment))
+
+    @dataclasses.dataclass
+    class BenchArgs:
+        experiment: sections
+        steps: int = 50  # timed; rounded up to whole periods of the turns
+        json: Path | None = None  # write the result here as well
+        trace: Path | None = None  # folder for a trace of jax.profiler
+        measure_peak: bool = False  # MFU against a measured matrix product
+        synthetic: bool = False  # random batches instead of the data
+
+    rest = spelled_out(rest, "--measure-peak", "--synthetic")
+    args = parse(f"bench {recipe}", BenchArgs, BenchArgs(experiment), rest)
+    result = timing.measure(
+        recipe,
+        args.experiment,
+        steps=args.steps,
+        synthetic=args.synthetic,
+        trace=args.trace,
+        measure_peak=args.measure_peak,
+        import_seconds=imported,
+    )
+    print(timing.describe(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2))
 
 
 def plan(argv: list[str]) -> None:
@@ -189,12 +248,20 @@ def plan(argv: list[str]) -> None:
     """
     import json
 
+    searching = "--search" in argv  # other meshes, micro-batches and remat policies too
+    recipe, experiment, rest = _recipe("plan", [arg for arg in argv if arg != "--search"])
     from genjax.bench import plan
     from genjax.bench.search import search
 
-    searching = "--search" in argv  # other meshes, micro-batches and remat policies too
-    recipe, experiment, rest = _recipe("plan", [arg for arg in argv if arg != "--search"])
-    args = _parse(f"plan {recipe}", PlanArgs, PlanArgs(experiment), rest)
+    sections = flags(type(experiment))
+
+    @dataclasses.dataclass
+    class PlanArgs:
+        experiment: sections
+        topology: str = ""  # v5e:4x4, v5p:8x8x8 ...
+        json: Path | None = None  # write the plan here as well
+
+    args = parse(f"plan {recipe}", PlanArgs, PlanArgs(experiment), rest)
     find = search if searching else plan.plan
     result = find(recipe, args.experiment, args.topology)
     print(plan.describe(result))
@@ -203,31 +270,42 @@ def plan(argv: list[str]) -> None:
 
 
 @dataclasses.dataclass
-class ExportArgs:
+class ExportArgs(WeightsArgs):
     out: Path | None = None  # .safetensors; None = RUN/weights.safetensors
-    checkpoint: str = "latest"  # latest, best, or a step
 
 
 def export(argv: list[str]) -> None:
     """Writes the weights of a run alone, as safetensors.
 
-    genjax export RUN [--out FILE] [--checkpoint latest|best|STEP]
+    genjax export RUN [--out FILE] [--checkpoint latest|best|STEP] [--ema SIGMA|false]
     """
-    from genjax.training import checkpoint, restore, state
+    from genjax.training import checkpoint, state
 
     run, rest = _run("export", argv)
-    args = _parse(f"export {run}", ExportArgs, ExportArgs(), rest)
+    args = parse(f"export {run}", ExportArgs, ExportArgs(), rest)
     file = args.out or run / checkpoint.WEIGHTS
-    checkpoint.export_safetensors(state.averaged(restore.open_run(run, args.checkpoint).state)[0], file)
+    checkpoint.export_safetensors(state.averaged(_open(run, args).state)[0], file)
     print(file)
 
 
 @dataclasses.dataclass
-class CorpusArgs:
-    texts: tyro.conf.Positional[tuple[Path, ...]]  # text files, UTF-8
-    out: Path  # the corpus, for --data.path
-    tokenizer: str = "byte"  # byte, char, bpe:SIZE, or gpt2:FOLDER
-    validation: float = 0.01  # share held out
+class EncodeArgs:
+    out: Path | None = None  # .npz, for --data.path; None = RUN/latents.npz
+    checkpoint: str = "latest"  # latest, best, or a step
+
+
+def encode(argv: list[str]) -> None:
+    """Encodes a run's images, once, by its spatial autoencoder: the data of latent diffusion.
+
+    genjax encode RUN [--out FILE] [--checkpoint latest|best|STEP]
+    """
+    from genjax.training import encoding, restore
+
+    run, rest = _run("encode", argv)
+    args = parse(f"encode {run}", EncodeArgs, EncodeArgs(), rest)
+    opened = restore.open_run(run, args.checkpoint, data=True)
+    file, std = encoding.encode(opened, args.out or run / "latents.npz")
+    print(f"{file}: latents of standard deviation {std:.4g}, for --data.path")
 
 
 def corpus(argv: list[str]) -> None:
@@ -235,9 +313,18 @@ def corpus(argv: list[str]) -> None:
 
     genjax corpus TEXT ... --out DIR [--tokenizer NAME] [--validation SHARE]
     """
+    import tyro
+
+    @dataclasses.dataclass
+    class CorpusArgs:
+        texts: tyro.conf.Positional[tuple[Path, ...]]  # text files, UTF-8
+        out: Path  # the corpus, for --data.path
+        tokenizer: str = "byte"  # byte, char, bpe:SIZE, or gpt2:FOLDER
+        validation: float = 0.01  # share held out
+
     from genjax.data import build_corpus
 
-    args = _parse("corpus", CorpusArgs, None, argv)
+    args = parse("corpus", CorpusArgs, None, argv)
     print(build_corpus(list(args.texts), args.out, args.tokenizer, args.validation))
 
 
@@ -247,8 +334,10 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "sample": sample,
     "eval": evaluate,
     "inspect": inspect,
+    "bench": bench,
     "plan": plan,
     "export": export,
+    "encode": encode,
     "corpus": corpus,
 }
 
@@ -261,11 +350,14 @@ def _overview() -> str:
     return "\n".join(lines)
 
 
-def _recipe(command: str, argv: list[str]) -> tuple[str, Experiment, list[str]]:
+def _recipe(command: str, argv: list[str]) -> tuple[str, "Experiment", list[str]]:
     """(recipe, its experiment, the remaining arguments)."""
+    recipe, rest = _positional(command, "RECIPE", argv)
+    from genjax.compilation import enable_cache
     from genjax.recipes import load_experiment
 
-    recipe, rest = _positional(command, "RECIPE", argv)
+    if command != "plan":  # it tells how long compiling takes
+        enable_cache()
     return recipe, load_experiment(recipe), rest
 
 
@@ -273,43 +365,20 @@ def _run(command: str, argv: list[str]) -> tuple[Path, list[str]]:
     run, rest = _positional(command, "RUN", argv)
     if not Path(run).is_dir():
         raise UserError(f"run directory '{run}' does not exist")
+    from genjax.compilation import enable_cache
+
+    enable_cache()
     return Path(run), rest
 
 
 def _positional(command: str, name: str, argv: list[str]) -> tuple[str, list[str]]:
     if argv and not argv[0].startswith("-"):
         return argv[0], argv[1:]
-    if "-h" in argv or "--help" in argv:
+    if HELP.intersection(argv):
         print(python_inspect.getdoc(COMMANDS[command]))
         print(f"\n`genjax {command} {name} --help` lists all options.")
         sys.exit(0)
     raise UsageError(f"`genjax {command}` needs a {name}; see `genjax {command} --help`")
-
-
-def _parse(command: str, cls: type, default, argv: list[str]):
-    """The arguments as `cls`. What tyro says of a wrong command line, in a box, becomes one line."""
-    said = io.StringIO()
-    arguments = {"default": default} if default is not None else {}
-    try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(cls, args=argv, prog=f"genjax {command}", config=MARKERS, **arguments)
-    except SystemExit as exit:
-        if exit.code in (0, None):
-            raise
-        raise UsageError(_one_line(said.getvalue())) from None
-
-
-def _one_line(box: str) -> str:
-    rows = [row.strip("│╭╰╮╯─ ") for row in box.splitlines() if row.startswith("│")]
-    parts = [[]]
-    for row in rows:
-        if row:
-            parts[-1].append(row)
-        else:  # a rule
-            parts.append([])
-    hint = next((p[1] for p in parts[1:] if len(p) > 1 and p[0].startswith("Perhaps you meant")), None)
-    text = " ".join(parts[0]) or box
-    return f"{text}; perhaps you meant {hint.split()[0]}" if hint else text
 
 
 if __name__ == "__main__":

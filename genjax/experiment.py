@@ -11,7 +11,7 @@ class Data:
     """Where examples come from. `path` wins over `source`, so that `--data.path mine` is enough."""
 
     source: str = "digits"  # digits, pydoc, or tfds:NAME (any TensorFlow data set)
-    path: str | None = None  # your own: folder of images, .npz, .txt, or a corpus made by `genjax corpus`
+    path: str | None = None  # your own: folder of images, .npz (or one that `genjax encode` made), .txt, or a corpus
     batch_size: int = 64  # examples a step, over all devices
     image_size: int | None = None  # resize (shorter side) and crop to this square; None = as the source has it
     channels: Literal[1, 3] | None = None  # grey or colour; None = as the source has it
@@ -63,7 +63,8 @@ class Train:
     backend: Literal["jit", "pmap"] = "jit"
     precision: Literal["float32", "bfloat16"] = "float32"  # of compute; parameters stay float32
     ema_decay: float = 0.0  # of the parameters' moving average, used for evaluation and samples; 0 = off
-    ema_entries: tuple[str, ...] = ()  # which entries have one; () = all that are trained
+    ema_power: tuple[float, ...] = ()  # sigma_rel of power averages, stored for post-hoc profiles (0.05 0.1); () = off
+    ema_entries: tuple[str, ...] = ()  # which entries are averaged; () = all that are trained
     freeze: tuple[str, ...] = ()  # entries that stay as they are
     init_from: tuple[str, ...] = ()  # ENTRY=RUN or ENTRY=FILE.safetensors (or RUN for all), before the first step
     steps_per_call: int = 1  # steps compiled into one call (accelerators only)

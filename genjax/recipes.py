@@ -69,9 +69,27 @@ def to_dict(experiment: Experiment, recipe: str, spec: DataSpec) -> dict:
     return {
         "recipe": recipe,
         "system": type(experiment.model).__name__,
-        **dataclasses.asdict(experiment),
-        "spec": dataclasses.asdict(spec),
+        **_plain(experiment),
+        "spec": _plain(spec),
     }
+
+
+def _plain(value):
+    """Dataclasses as dicts; a field that may hold one of several says which, as "type"."""
+    if not dataclasses.is_dataclass(value):
+        return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+    hints = typing.get_type_hints(type(value))
+    plain = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    for name, hint in hints.items():
+        if name in plain and isinstance(plain[name], dict) and _choices(hint):
+            plain[name] = {"type": type(getattr(value, name)).__name__, **plain[name]}
+    return plain
+
+
+def _choices(hint) -> dict[str, type]:
+    """The dataclasses of a union by name; empty where the hint is no such union."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return {cls.__name__: cls for cls in typing.get_args(hint) if dataclasses.is_dataclass(cls)} if union else {}
 
 
 def from_dict(config: dict) -> tuple[Experiment, DataSpec]:
@@ -101,6 +119,11 @@ def _build(cls: type, values: dict):
 def _value(hint, value):
     if isinstance(value, Model):
         return value
+    if isinstance(value, dict) and (choices := _choices(hint)):
+        kind = value.get("type")
+        if kind not in choices:
+            raise UserError(f"config.json names the type '{kind}': there are {', '.join(choices)}")
+        return _build(choices[kind], {k: v for k, v in value.items() if k != "type"})
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return _build(hint, value)
     if typing.get_origin(hint) is dict:

@@ -6,8 +6,9 @@ import functools
 import jax
 import numpy as np
 
+from genjax.diffusion import DDPM, EDM, Flow
 from genjax.experiment import Data, Eval, Experiment, Mesh, Optim, Train
-from genjax.models import GAN, GPT, VAE
+from genjax.models import GAN, GPT, VAE, Diffusion, DiTConfig, LatentDiffusion, UNetConfig
 from genjax.spec import DataSpec
 from genjax.training import run
 from genjax.training.engine import Engine
@@ -33,6 +34,9 @@ TINY: dict[str, Experiment] = {
         VAE(network="dense", widths=(16,), latent=4, conditional=True, binarization="dynamic", iwae_samples=2),
         train=dataclasses.replace(_train, ema_decay=0.9),
     ),
+    "vae-spatial": _tiny(
+        VAE(network="spatial", widths=(4,), blocks=1, latent=2, likelihood="mse", beta=0.1, iwae_samples=1),
+    ),
     "gan": _tiny(
         GAN(network="dcgan", latent=8, generator_width=8, discriminator_width=8, generator_norm="none",
             discriminator_norm="none", r1_gamma=1.0, r1_every=2, conditional=True),
@@ -47,6 +51,19 @@ TINY: dict[str, Experiment] = {
             tied=False, bias=False, remat="dots"),
         _text,
         optim=Optim(name="adamw", weight_decay=0.1, clip_norm=1.0, schedule="cosine", warmup_steps=4),
+    ),
+    "diffusion-unet": _tiny(
+        Diffusion(network=UNetConfig(channels=8, multipliers=(1, 2), blocks=1, attention=()), process=DDPM(steps=50),
+                  variance="learned", likelihood_steps=2),
+        train=dataclasses.replace(_train, ema_decay=0.9),
+    ),
+    "diffusion-dit": _tiny(
+        Diffusion(network=DiTConfig(patch=2, layers=2, width=32, heads=2), process=Flow(), target="velocity",
+                  self_conditioning=True),
+    ),
+    "latent-diffusion": _tiny(
+        LatentDiffusion(network=DiTConfig(patch=2, layers=1, width=32, heads=2), process=EDM(), target="edm",
+                        first_stage=VAE(network="spatial", widths=(4, 8), blocks=1, latent=2)),
     ),
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ def test_list_names_every_recipe(capsys):
     assert all(len(line.split()) > 5 for line in lines)
 
 
-@pytest.mark.parametrize("command", ["", "train", "sample", "eval", "inspect", "list", "corpus"])
+@pytest.mark.parametrize("command", ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode"])
 def test_every_command_explains_itself(command, capsys):
     assert genjax(*command.split(), "--help") == 0
     assert f"genjax {command}".strip() in capsys.readouterr().out

@@ -17,6 +17,13 @@ from genjax.models.base import Model
 from genjax.training.step import due_turns
 
 ALL = sorted(TINY)
+# Networks that take minutes to compile in all the forms below: those that cost most run among the slow tests.
+LARGE = {"vae-spatial", "diffusion-unet", "latent-diffusion"}
+
+
+def costly(names: list[str]) -> list:
+    """The names, the large networks' marked as slow."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in names]
 
 
 def all_turns(model: Model) -> tuple[str, ...]:
@@ -138,7 +145,7 @@ def test_a_turn_changes_only_the_entries_it_trains(name):
                     chex.assert_trees_all_equal(before.ema.params[entry], after.ema.params[entry])
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if len(TINY[n].model.turns) > 0])
+@pytest.mark.parametrize("name", costly(ALL))
 def test_frozen_entries_never_change_and_have_no_optimizer(name):
     entries = sorted({entry for turn in TINY[name].model.turns for entry in turn.trains})
     if len(entries) == 1:
@@ -166,7 +173,7 @@ def test_each_turns_loss_falls_on_a_fixed_batch(name):
         assert np.mean(values[-5:]) < np.mean(values[:5])
 
 
-@pytest.mark.parametrize("name", [n for n in ALL if n not in BATCH_COUPLED])
+@pytest.mark.parametrize("name", costly([n for n in ALL if n not in BATCH_COUPLED]))
 def test_accumulation_over_four_micro_batches_equals_the_whole_batch(name):
     whole, whole_history = run_steps(engine(name), name, 3)
     parts, parts_history = run_steps(engine(name, grad_accumulation=4), name, 3)
@@ -184,7 +191,7 @@ def test_accumulation_weighs_masked_tokens():
     chex.assert_trees_all_close(*results, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", costly(ALL))
 def test_pmap_equals_jit_on_two_devices(name):
     jit, jit_history = run_steps(engine(name, 2), name, 5)
     pmap, pmap_history = run_steps(engine(name, 2, backend="pmap"), name, 5)
@@ -194,7 +201,7 @@ def test_pmap_equals_jit_on_two_devices(name):
     chex.assert_trees_all_close(jax.device_get(jit.params), jax.device_get(pmap.params), rtol=1e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", costly(ALL))
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(name):
     built = engine(name, precision="bfloat16")
     assert built.model.dtype == "bfloat16"
@@ -241,7 +248,7 @@ def single_device():
 
 
 @pytest.mark.parametrize("mesh", [m if m == "2x2x2" else pytest.param(m, marks=pytest.mark.slow) for m in MESHES])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", costly(ALL))
 def test_twenty_steps_on_a_mesh_give_the_losses_of_one_device(name, mesh, single_device):
     backend = "pmap" if mesh == "pmap" else "jit"
     _, history = run_steps(engine(name, 8, MESHES[mesh], backend=backend), name, 20)

@@ -19,7 +19,9 @@ def test_the_definitions_are_imported_as_shown():
 
 
 def test_every_command_and_recipe_named_is_there():
-    named = re.findall(r"genjax (train|sample|eval|inspect|export|corpus|list|plan|bench)\b *([a-z0-9_]*)", README)
+    named = re.findall(
+        r"genjax (train|sample|eval|inspect|export|corpus|list|plan|bench|encode)\b *([a-z0-9_]*)", README
+    )
     assert {command for command, _ in named} <= set(cli.COMMANDS)
     known = recipes.recipe_files()
     assert {recipe for _, recipe in named if "_" in recipe} <= set(known)

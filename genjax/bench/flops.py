@@ -1,27 +1,159 @@
-"""Analytic FLOPs: of a model, for MFU; and of the attention kernels, which XLA does not look into."""
+"""FLOPs that a train step needs by its mathematics: for MFU; and those of the attention kernel, which XLA can't see.
 
+Counted are the matrix products and convolutions of the step itself: it is traced, not run, and its jaxpr read. What
+the step differentiates, freezes, shares between turns or loops over is then right for every system by construction.
+"""
+
+import dataclasses
+import functools
+import math
+from collections import Counter
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from genjax.bench.spec import abstract_batch
+from genjax.experiment import Experiment
 from genjax.models.base import Model
 from genjax.models.gpt import GPT
-from genjax.nn.attention import LANES
+from genjax.nn.attention import CAUSAL, LANES
+from genjax.spec import DataSpec
+from genjax.training import state as states
+from genjax.training.step import INIT, run_key, train_step, turn_period
 
 SPLASH_BLOCK = 512  # the largest of the kernel's blocks; those above the diagonal are skipped
 
+# The form of a model in which nothing is hidden in a kernel, padded or done twice: its fields by name.
+PLAIN = {"remat": "none", "unroll": 1, "vocabulary_multiple": 1}
 
-def model_flops(model: Model, examples: int) -> float | None:
-    """FLOPs that a train step on `examples` needs by definition, recomputation left out; None where unknown.
+INLINED = {  # primitives that only call
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "checkpoint": "jaxpr",
+    "remat2": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "core_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
 
-    GPT: 6 a weight and token, and 12 L T D a token for attention, not halved for the causal mask (Chowdhery et al.
-    2022, PaLM, appendix B). The weights are those of the matrix products: look-ups cost nothing, padding of the
-    vocabulary does not count.
+
+def model_flops(experiment: Experiment, spec: DataSpec, *, full_attention: bool = False) -> float:
+    """Mean FLOPs of a step over one period of the turns; see `step_flops`."""
+    period = turn_period(experiment)
+    return sum(
+        times * step_flops(experiment, spec, due, full_attention=full_attention)
+        for due, times in Counter(period).items()
+    ) / len(period)
+
+
+def step_flops(experiment: Experiment, spec: DataSpec, due: tuple[str, ...], *, full_attention: bool = False) -> float:
+    """FLOPs of the matrix products and convolutions of one step of the global batch in which the turns `due` play.
+
+    A multiplication and an addition count one each. Work that is not needed does not count: what is recomputed
+    (remat) or computed by two turns alike, products with the zeros of a convolution's padding, and the half of causal
+    attention that the mask removes. Of a loop without a known number of rounds one round counts.
+
+    Args:
+      experiment: a resolved one.
+      full_attention: both halves of causal attention, as Chowdhery et al. 2022 (PaLM, appendix B) count MFU.
     """
-    if not isinstance(model, GPT):
-        return None
-    c = model.config()
-    size = c.width // c.heads
-    attention = c.width * (c.heads + 2 * c.kv_heads) * size + c.heads * size * c.width
-    mlp = (3 if c.mlp == "swiglu" else 2) * c.width * c.hidden
-    weights = c.layers * (attention + mlp) + c.width * c.vocabulary
-    return examples * c.context * (6.0 * weights + 12.0 * c.layers * c.context * c.width)
+    model = _plain(experiment.model)
+    train = dataclasses.replace(experiment.train, grad_accumulation=1)
+    experiment = dataclasses.replace(experiment, model=model, train=train)
+    state = jax.eval_shape(functools.partial(states.create, model, experiment, spec), run_key(0, INIT))
+    batch = abstract_batch(spec, experiment.data.batch_size, None)
+    step = functools.partial(train_step, model, experiment, due=due, unroll=1)
+    return product_flops(jax.make_jaxpr(step)(state, batch), causal_share=1.0 if full_attention else 0.5)
+
+
+def _plain(config):
+    """A model in its plain form, the configurations of its networks too."""
+
+    def value(name: str, old):
+        if dataclasses.is_dataclass(old):
+            return _plain(old)
+        return "xla" if "attention" in name and isinstance(old, str) else PLAIN.get(name, old)
+
+    fields = [field.name for field in dataclasses.fields(config)]
+    return dataclasses.replace(config, **{name: value(name, getattr(config, name)) for name in fields})
+
+
+def product_flops(closed: ClosedJaxpr, *, causal_share: float = 1.0, causal: bool = False) -> float:
+    """FLOPs of the products of a jaxpr: equal ones count once, and those that no output depends on not at all.
+
+    Args:
+      causal_share: counted of the products within the scope CAUSAL.
+      causal: the whole jaxpr stands in that scope.
+    """
+    numbers: dict[Any, int] = {}  # equation -> node
+    flops: list[float] = []  # of each node
+    inputs: list[tuple] = []  # the values each node reads; a value is (node, output)
+
+    def visit(jaxpr: Jaxpr, values: list, causal: bool) -> list:
+        known = dict(zip([*jaxpr.constvars, *jaxpr.invars], values))
+
+        def read(atom):
+            return (-1, str(atom.val), str(atom.aval)) if isinstance(atom, Literal) else known[atom]
+
+        for eqn in jaxpr.eqns:
+            read_values = tuple(map(read, eqn.invars))
+            within = causal or CAUSAL in str(eqn.source_info.name_stack)
+            if eqn.primitive.name in INLINED:
+                inner = eqn.params[INLINED[eqn.primitive.name]]
+                constants = [(-1, id(value)) for value in getattr(inner, "consts", ())]
+                outputs = visit(getattr(inner, "jaxpr", inner), [*constants, *read_values], within)
+            else:
+                key = (eqn.primitive.name, str(eqn.params), read_values)
+                if key not in numbers:
+                    numbers[key] = len(flops)
+                    flops.append(_equation_flops(eqn, causal_share, within))
+                    inputs.append(read_values)
+                outputs = [(numbers[key], i) for i in range(len(eqn.outvars))]
+            known.update(zip(eqn.outvars, outputs))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    leaves = [(-1, i) for i in range(len(closed.jaxpr.constvars) + len(closed.jaxpr.invars))]
+    needed, waiting = set(), visit(closed.jaxpr, leaves, causal)
+    while waiting:
+        node = waiting.pop()[0]
+        if node >= 0 and node not in needed:
+            needed.add(node)
+            waiting += inputs[node]
+    return sum(flops[node] for node in needed)
+
+
+def _equation_flops(eqn, causal_share: float, causal: bool) -> float:
+    if eqn.primitive.name == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        lhs, out = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+        share = causal_share if causal else 1.0
+        return share * 2.0 * math.prod(out) * math.prod(lhs[i] for i in contracted)
+    if eqn.primitive.name == "conv_general_dilated":
+        return _convolution_flops(eqn)
+    inner = [
+        product_flops(j if isinstance(j, ClosedJaxpr) else ClosedJaxpr(j, ()), causal_share=causal_share, causal=causal)
+        for j in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr | Jaxpr))
+        if isinstance(j, ClosedJaxpr | Jaxpr)
+    ]
+    if eqn.primitive.name == "cond":
+        return max(inner)
+    return eqn.params.get("length", 1) * sum(inner) if inner else 0.0
+
+
+def _convolution_flops(eqn) -> float:
+    """Of the pairs of an output and a tap of the kernel that meet an element of the input, not padding or a hole."""
+    p, (lhs, rhs), out = eqn.params, (v.aval.shape for v in eqn.invars), eqn.outvars[0].aval.shape
+    lhs_spec, rhs_spec, out_spec = p["dimension_numbers"]
+    pairs = 1.0
+    for axis, (i, k, o) in enumerate(zip(lhs_spec[2:], rhs_spec[2:], out_spec[2:])):
+        hole = p["lhs_dilation"][axis]
+        taps = np.arange(rhs[k]) * p["rhs_dilation"][axis] - p["padding"][axis][0]
+        place = np.arange(out[o])[:, None] * p["window_strides"][axis] + taps
+        pairs *= np.sum((place >= 0) & (place <= (lhs[i] - 1) * hole) & (place % hole == 0))
+    return 2.0 * pairs * out[out_spec[0]] * out[out_spec[1]] * rhs[rhs_spec[1]]
 
 
 def kernel_flops(model: Model, examples: int) -> float:

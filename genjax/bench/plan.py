@@ -14,7 +14,6 @@ XLA's "bytes accessed" holds what stays on the chip too, and its count stands fo
 """
 
 import dataclasses
-import math
 import re
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 
 from genjax.bench import devices
-from genjax.bench.flops import kernel_flops, model_flops
+from genjax.bench.flops import kernel_flops, step_flops
 from genjax.bench.hlo import collective_bytes
 from genjax.bench.spec import abstract_batch, spec_without_data
 from genjax.bench.topology import topology_devices
@@ -32,7 +31,7 @@ from genjax.experiment import Experiment
 from genjax.spec import DataSpec
 from genjax.training import run as runs
 from genjax.training.engine import Engine
-from genjax.training.step import due_turns
+from genjax.training.step import turn_period
 
 # XLA's level O1: the same products and collectives, in a third to two thirds of the time that its full search takes.
 COUNTING = {"optimization_level": 19}
@@ -78,7 +77,7 @@ def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
         "mesh": dict(engine.mesh.shape),
         "batch_size": experiment.data.batch_size,
         "grad_accumulation": experiment.train.grad_accumulation,
-        "remat": getattr(experiment.model, "remat", None),
+        "remat": getattr(experiment.model.stack, "remat", None),
         "fits": compiled is not None,
         "memory_bytes": memory,
         "hbm_bytes": chip and chip.hbm_bytes,
@@ -91,11 +90,12 @@ def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
 
 
 def estimate(cost: Cost | None, chip: devices.Device | None, engine: Engine, num_devices: int) -> dict:
-    """The fields of a plan that follow from the cost: the roofline, and MFU by the model's own FLOPs (else XLA's)."""
-    own = model_flops(engine.model, engine.experiment.data.batch_size)
-    times = roofline(cost, chip) if cost and chip else None
+    """The fields of a plan that follow from the cost: the roofline, and MFU by the model's own FLOPs."""
+    useful = step_flops(engine.experiment, engine.spec, turn_period(engine.experiment)[-1])
+    # XLA's count can miss products (it counts the body of a loop once): a step computes at least the model's own.
+    most = cost and cost._replace(flops=max(cost.flops, useful / num_devices))
+    times = roofline(most, chip) if most and chip else None
     step = max(times.values()) if times else None
-    useful = own or (cost and cost.flops * num_devices)
     return {
         "flops_per_device": cost and cost.flops,
         "bytes_accessed_per_device": cost and cost.bytes_accessed,
@@ -104,7 +104,6 @@ def estimate(cost: Cost | None, chip: devices.Device | None, engine: Engine, num
         "estimated_step_ms": step and 1e3 * step,
         "estimated_mfu": step and useful / (step * num_devices * chip.flops),
         "model_flops_per_step": useful,
-        "model_flops_from": "analytic" if own else "XLA's count",
     }
 
 
@@ -120,10 +119,9 @@ def roofline(cost: Cost, chip: devices.Device) -> dict[str, float]:
 def compile_step(engine: Engine, options: dict | None = None) -> tuple[Any, str | None]:
     """(the compiled step in which every turn is due, None), or (None, XLA's message) where memory is exhausted."""
     experiment = engine.experiment
-    period = math.lcm(*(turn.every for turn in engine.model.turns))
     batch = abstract_batch(engine.spec, experiment.data.batch_size, engine.batch_sharding)
     with jax.set_mesh(engine.mesh):
-        lowered = engine.compile_steps((due_turns(experiment, period - 1),)).lower(engine.abstract_state, (batch,))
+        lowered = engine.compile_steps((turn_period(experiment)[-1],)).lower(engine.abstract_state, (batch,))
         try:
             return lowered.compile(compiler_options=options), None
         except jax.errors.JaxRuntimeError as error:
@@ -192,11 +190,11 @@ def _text(compiled: Any) -> str:
 
 
 def extrapolate(program: Callable[[Experiment], Cost], experiment: Experiment) -> Cost:
-    """The cost of a model with `layers` in a loop, from two that are unrolled; of another, its own."""
-    layers = getattr(experiment.model, "layers", None)
+    """The cost of a model with a stack of layers in a loop, from two that are unrolled; of another, its own."""
+    layers = getattr(experiment.model.stack, "layers", None)
 
     def unrolled(depth: int) -> Cost:
-        model = dataclasses.replace(experiment.model, layers=depth, unroll=depth)
+        model = experiment.model.with_stack(layers=depth, unroll=depth)
         return program(dataclasses.replace(experiment, model=model))
 
     if layers is None:
@@ -234,6 +232,6 @@ def describe(result: dict[str, Any]) -> str:
         parts = ", ".join(f"{part} {ms:.3g}" for part, ms in result["roofline_ms"].items())
         lines.append(
             f"at least {result['estimated_step_ms']:.3g} ms a step (the longest of, in ms: {parts}), "
-            f"MFU at most {result['estimated_mfu']:.1%} (model FLOPs: {result['model_flops_from']})"
+            f"MFU at most {result['estimated_mfu']:.1%}"
         )
     return "\n".join(lines)

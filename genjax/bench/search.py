@@ -5,13 +5,13 @@ every try compiles: the mesh, then the recomputation, then the number of micro-b
 """
 
 import dataclasses
-import typing
 from collections.abc import Iterator
 
 from genjax.bench.plan import plan
 from genjax.bench.topology import topology_devices
 from genjax.errors import UserError
 from genjax.experiment import Experiment
+from genjax.nn.transformer import REMAT_POLICIES
 
 MOST_TENSOR = 8  # all-reduces in every layer: beyond this they cost more than they save
 
@@ -51,12 +51,10 @@ def _meshes(experiment: Experiment, chips: int) -> Iterator[Experiment]:
 
 
 def _remats(experiment: Experiment, chips: int) -> Iterator[Experiment]:
-    """The model's other policies, where it has a field `remat`."""
-    policies = typing.get_args(typing.get_type_hints(type(experiment.model)).get("remat"))
-    for policy in policies:
-        if policy != experiment.model.remat:
-            model = dataclasses.replace(experiment.model, remat=policy)
-            yield dataclasses.replace(experiment, model=model)
+    """The other policies, where the model has a stack of layers."""
+    for policy in ("none", *REMAT_POLICIES) if experiment.model.stack else ():
+        if policy != experiment.model.stack.remat:
+            yield dataclasses.replace(experiment, model=experiment.model.with_stack(remat=policy))
 
 
 def _accumulations(experiment: Experiment, chips: int) -> Iterator[Experiment]:

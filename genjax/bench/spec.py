@@ -1,11 +1,14 @@
 """A recipe's data without the data: its description and the shapes of a batch, for plans on a machine that has none."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
 from genjax import data
 from genjax.errors import UserError
 from genjax.experiment import Experiment
+from genjax.models.latent_diffusion import LatentDiffusion
 from genjax.spec import DataSpec
 
 # (shape, classes) of data that a recipe may name; None where images have no label.
@@ -25,7 +28,9 @@ def spec_without_data(experiment: Experiment) -> DataSpec:
     Raises UserError, naming the model's fields to give, where the data is not there either.
     """
     model, config = experiment.model, experiment.data
-    given = {name: getattr(model, name, None) for name in ("image_shape", "classes", "vocabulary", "context")}
+    fields = {field.name for field in dataclasses.fields(model)}
+    names = ("image_shape", "classes", "latent_shape", "latent_std", "vocabulary", "context")
+    given = {name: getattr(model, name) for name in names if name in fields}
     if hasattr(model, "image_shape") and config.path is None and config.source in IMAGES:
         (height, width, channels), classes = IMAGES[config.source]
         size = config.image_size
@@ -37,13 +42,15 @@ def spec_without_data(experiment: Experiment) -> DataSpec:
         given |= {"vocabulary": given["vocabulary"] or known, "context": config.context}
     spec = DataSpec(**given)
     try:
-        model.resolve(spec)
+        model = model.resolve(spec)
+        if isinstance(model, LatentDiffusion) and str(config.path).endswith(".npz"):  # what `genjax encode` writes
+            spec = dataclasses.replace(spec, latent_shape=model.shape)
         return spec
     except UserError as lacking:
         try:
             return data.load(config).spec
         except UserError as error:
-            lacks = [name for name, value in given.items() if hasattr(model, name) and not value]
+            lacks = [name for name, value in given.items() if not value]
             fields = [f"--model.{name.replace('_', '-')}" for name in lacks]
             if not fields:
                 raise lacking from None
@@ -53,7 +60,10 @@ def spec_without_data(experiment: Experiment) -> DataSpec:
 def abstract_batch(spec: DataSpec, batch_size: int, sharding) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of a training batch, as `genjax.models.base` describes it."""
     fields = {"index": ((), jnp.int32)}
-    if spec.image_shape:
+    if spec.latent_shape:
+        height, width, channels = spec.latent_shape
+        fields["latent"] = ((height, width, 2 * channels), jnp.float32)
+    elif spec.image_shape:
         fields["image"] = (spec.image_shape, jnp.float32)
     if spec.classes:
         fields["label"] = ((), jnp.int32)

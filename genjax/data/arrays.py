@@ -1,4 +1,4 @@
-"""Images and tokens that are in memory: the embedded digits, and .npz files."""
+"""Images and tokens that are in memory: the embedded digits, and .npz files (those of latents: `latents.py`)."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from genjax.data import transforms
+from genjax.data import latents, transforms
 from genjax.data.dataset import Dataset, hold_out
 from genjax.data.text import TokenRows
 from genjax.errors import UserError
@@ -77,8 +77,11 @@ def npz(data: Data, path: Path) -> Dataset:
     `valid` or `test`, before or after them. Without a second split, --data.validation of the examples is held
     out. Images are uint8 (0 to 255; a whole file that never exceeds 1 is taken to be 0 and 1), bool, or
     floats: in [-1, 1] where any value is negative, in [0, 1] otherwise. Raises UserError for everything else.
+    A file made by `genjax encode` holds latents in the images' place: see `genjax.data.latents`.
     """
     archive = _open(path)
+    if any("latent" in key for key in archive):
+        return latents.dataset(data, archive, path)
     kind = "tokens" if _find(archive, "tokens", "train") is not None else "image"
     examples, held = (_find(archive, kind, split) for split in SPLITS)
     if examples is None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import IO, ClassVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from genjax.data import transforms
 from genjax.data.dataset import Dataset, hold_out
-from genjax.errors import UserError
+from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.spec import DataSpec
 
@@ -168,3 +168,37 @@ def _view(
         raise UserError(f"{path}: the images differ in size; choose one with --data.image-size")
     channels = data.channels or natural
     return transforms.View(data.image_size, channels, data.flip, data.random_crop), (height, width, channels)
+
+
+def read_image(path: str, shape: tuple[int, int, int], flag: str) -> np.ndarray:
+    """An image file as (H, W, C) float32 in [-1, 1], scaled and cropped at the centre to `shape`.
+
+    Raises UsageError, naming the `flag` it was given with, where it cannot be read.
+    """
+    height, width, channels = shape
+    image = transforms.with_channels(_open(path, flag), channels)
+    pixels = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC), np.uint8)
+    return transforms.to_float(pixels.reshape(shape))
+
+
+def read_mask(path: str, shape: tuple[int, int, int], image: str) -> np.ndarray:
+    """A mask for the image file `image`: (H, W, 1) float32, 1 where it is white (at least half grey), else 0.
+
+    Raises UsageError where it cannot be read, or has neither the size of the image file nor that of the model.
+    """
+    mask, size = _open(path, "--mask").convert("L"), _open(image, "--init").size
+    if mask.size not in (size, shape[1::-1]):
+        wide, high = mask.size
+        raise UsageError(
+            f"--mask '{path}' is {wide} x {high} pixels, --init '{image}' {size[0]} x {size[1]}: make the mask as large"
+        )
+    pixels = np.asarray(ImageOps.fit(mask, shape[1::-1], Image.Resampling.NEAREST))
+    return (pixels >= 128).astype(np.float32)[..., None]
+
+
+def _open(path: str, flag: str) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow raises errors of many kinds for a broken file
+        raise UsageError(f"{flag}: cannot read the image '{path}': {error}") from None

@@ -16,9 +16,9 @@ NAMED = {"digits": arrays.digits, "pydoc": text.pydoc}
 def load(data: Data) -> Dataset:
     """The data set that `data` describes. --data.path decides alone, unless it is where TFDS prepared the source.
 
-    A folder with a `corpus.json` is a corpus, another folder holds images; a `.npz` file holds arrays, any
-    other file is text. Raises UsageError for a source or a number that cannot be meant, UserError for data
-    that is missing, damaged or too small.
+    A folder with a `corpus.json` is a corpus, another folder holds images; a `.npz` file holds images, tokens
+    or latents, any other file is text. Raises UsageError for a source or a number that cannot be meant,
+    UserError for data that is missing, damaged or too small.
     """
     _check(data)
     name = data.source.removeprefix(TFDS) if data.source.startswith(TFDS) else ""

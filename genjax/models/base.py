@@ -5,6 +5,7 @@ entry, not a turn, owns an optimizer and an EMA copy. A batch is a dict of array
 
     index   (B,)          int32, the example's position in the global batch: all noise is drawn from it
     image   (B, H, W, C)  float32 in [-1, 1]
+    latent  (B, h, w, 2 Z)  float32, mean and log variance of a first stage's latents (in the images' place)
     label   (B,)          int32
     tokens  (B, T + 1)    int32; tokens[:, :-1] are the inputs, tokens[:, 1:] the targets
     mask    (B, T)        bool, the targets that count (optional)
@@ -59,6 +60,7 @@ class Model:
     Options: ClassVar[type[SampleOptions]] = SampleOptions  # what `sample` takes
     best: ClassVar[tuple[str, str]] = ("loss", "min")  # the validation metric that picks the best checkpoint
     set_metrics: ClassVar[tuple[str, ...]] = ()  # of genjax.metrics: computed over a set of samples
+    measured: ClassVar[tuple[str, ...]] = ()  # fields that only evaluation reads: `genjax eval` may change them
     rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
 
     @property
@@ -69,6 +71,15 @@ class Model:
     def previews(self) -> dict[str, SampleOptions]:
         """The samples drawn during training: name -> options."""
         return {"sample": self.Options()}
+
+    @property
+    def stack(self) -> Any:
+        """What holds the fields `layers`, `unroll` and `remat` of the scanned stack of blocks; None without one."""
+        return None
+
+    def with_stack(self, **fields) -> Self:
+        """The model with these fields of its stack replaced: for plans, which compile other depths."""
+        raise NotImplementedError
 
     def networks(self) -> dict[str, nn.Module]:
         """The Linen modules, by entry: what others may import and reuse."""
@@ -102,12 +113,21 @@ class Model:
         """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity."""
         return metrics
 
+    def check(self, options: SampleOptions) -> SampleOptions:
+        """The options with what they leave open filled in. Raises UsageError where they do not go with the model."""
+        return options
+
+    def needs_data(self, options: SampleOptions) -> bool:
+        """Whether `sample` takes images of the validation split as conditions."""
+        return False
+
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: SampleOptions
     ) -> dict[str, Array]:
         """Draws one sample for each row of `conditions`, which always holds `index` (N,).
 
-        Returns {"image": (N, H, W, C)} in [-1, 1], or {"tokens": (N, T), "length": (N,)}.
+        Returns {"image": (N, H, W, C)} in [-1, 1], perhaps with {"trajectory": (N, K, H, W, C)}, how each came to be;
+        or {"tokens": (N, T), "length": (N,)}.
         """
         raise NotImplementedError
 
@@ -118,10 +138,22 @@ def valid_rows(batch: Batch) -> Array:
     return jnp.ones(batch["index"].shape, jnp.float32) if valid is None else valid.astype(jnp.float32)
 
 
+NEEDS = {
+    "image_shape": "images",
+    "latent_shape": "latents (made by `genjax encode`)",
+    "classes": "labels",
+    "vocabulary": "text",
+    "context": "text",
+}
+
+
 def require(spec: DataSpec, field: str, system: str) -> Any:
     """The field of the spec, or a UserError that says what kind of data the system needs."""
     value = getattr(spec, field)
+    if field == "image_shape" and spec.latent_shape is not None:
+        value = None  # the shape of images that are not there
     if value is None:
-        need = {"image_shape": "images", "classes": "labels", "vocabulary": "text", "context": "text"}[field]
-        raise UserError(f"{system} needs data with {need}; this data has none (see --data.source and --data.path)")
+        raise UserError(
+            f"{system} needs data with {NEEDS[field]}; this data has none (see --data.source and --data.path)"
+        )
     return value

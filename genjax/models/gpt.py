@@ -101,6 +101,13 @@ class GPT(Model):
             raise UsageError(f"GPT: dropout is {self.dropout}, must be in [0, 1)")
 
     @property
+    def stack(self) -> "GPT":
+        return self
+
+    def with_stack(self, **fields) -> "GPT":
+        return dataclasses.replace(self, **fields)
+
+    @property
     def turns(self) -> tuple[Turn, ...]:
         return (Turn("next_token", trains=("decoder",)),)
 

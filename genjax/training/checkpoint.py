@@ -142,7 +142,7 @@ def export_safetensors(params: dict[str, Any], file: Path) -> None:
     flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep="/")
     temporary = file.with_name(file.name + ".tmp")
     with _disk_errors(file):
-        save_file({name: np.ascontiguousarray(value) for name, value in flat.items()}, temporary)
+        save_file({name: np.asarray(value, order="C") for name, value in flat.items()}, temporary)
         os.replace(temporary, file)
 
 

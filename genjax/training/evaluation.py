@@ -41,6 +41,8 @@ def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[st
         return {}
     if engine.spec.image_shape is None:
         raise UsageError(f"{', '.join(names)} compares images, and this run has none")
+    if engine.spec.latent_shape is not None:
+        raise UsageError(f"{', '.join(names)} compares images, and this run's data has only latents of them")
     size = min(config.set_size, engine.spec.validation_examples)
     # Every process reads the whole set: all compute the same numbers, and keep the same best checkpoint.
     batches = list(validation_batches(dataset, engine.experiment.data.batch_size, examples=size))

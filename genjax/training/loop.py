@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import signal
-import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,10 @@ from genjax.errors import UserError
 from genjax.experiment import Experiment, Train
 from genjax.parallel import distributed
 from genjax.parallel.host_memory import keep_freed_memory
+from genjax.training import posthoc_ema
 from genjax.training import run as runs
 from genjax.training.checkpoint import WEIGHTS, Checkpoints, export_safetensors
+from genjax.training.clock import Clock
 from genjax.training.engine import Engine
 from genjax.training.evaluation import evaluate
 from genjax.training.log import MetricsWriter, Progress, write_atomic
@@ -40,11 +41,15 @@ def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") ->
       UserError: anything outside that is wrong; a loss or gradient that is not finite; SIGTERM or Ctrl-C, after the
         state was saved. The checkpoints that were there stay.
     """
-    out = Path(out)
     distributed.initialize(experiment.mesh)
     dataset = data.load(experiment.data)
     experiment = runs.resolve(experiment, dataset.spec)
-    engine = Engine(experiment, dataset.spec)
+    return run_loop(Engine(experiment, dataset.spec), dataset, Path(out), recipe=recipe)
+
+
+def run_loop(engine: Engine, dataset: data.Dataset, out: Path, *, recipe: str = "custom") -> dict[str, float]:
+    """`train`, once its data and its compiled functions are there."""
+    experiment = engine.experiment
     if engine.platform == "cpu":
         keep_freed_memory()
     config = recipes.to_dict(experiment, recipe, dataset.spec)
@@ -70,7 +75,7 @@ class _Session:
         self.lead = jax.process_index() == 0  # the process that writes logs and samples
         self.window: dict[str, list[float]] = {}  # metrics since the last record
         self.validation: dict[str, float] = {}
-        self.saved, self.compile_seconds = 0, 0.0
+        self.saved, self.clock = 0, Clock()
         self.stop = None  # the signal that asked to stop
 
     def __enter__(self):
@@ -86,6 +91,7 @@ class _Session:
         with contextlib.suppress(ValueError):
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
+        self.clock.close()
         for writer in ("writer", "progress"):
             if hasattr(self, writer):
                 getattr(self, writer).close()
@@ -96,22 +102,27 @@ class _Session:
         self.stop = signal.Signals(number)
 
     def train(self) -> dict[str, float]:
-        train, state = self.experiment.train, self._start()
+        train = self.experiment.train
+        with self.clock("start"):
+            state = self._start()
+            previews = self._previews()
         start = self.saved
         if start >= train.steps:
             self.progress.message(f"'{self.out}' is already trained for {start} steps; --train.steps can be larger")
             return self.validation
-        previews = self._previews()
         batches = self._batches(start)
         seen, pending, step = set(), [], start
         self.progress.resume()
         while step < train.steps:
             count = _steps_of_call(step, train)
             dues = tuple(due_turns(self.experiment, s) for s in range(step, step + count))
-            call = [next(batches) for _ in dues]
-            with contextlib.nullcontext() if dues in seen else self._compiling():
+            with self.clock("data" if seen else "start"):  # the first batch has the pipeline to start
+                call = [next(batches) for _ in dues]
+            with contextlib.nullcontext() if dues in seen else self._part("compile"):
                 state, metrics = self.engine.step(state, call, dues)
             seen.add(dues)
+            if metrics[-1]:
+                self.clock.watch(next(iter(metrics[-1].values())))
             # Step n is dispatched: now read what step n - 1 has left.
             self._read(pending)
             pending = [(step + 1 + i, values) for i, values in enumerate(metrics)]
@@ -153,6 +164,7 @@ class _Session:
         for message in messages:
             self.progress.message(message)
         if self.lead:
+            posthoc_ema.discard_after(self.out, self.saved)
             self.environment = runs.environment()
             self.writer = MetricsWriter(self.out, resume_step=self.saved)
         if self.saved:
@@ -178,9 +190,10 @@ class _Session:
 
     def _previews(self) -> dict:
         """Conditions and options of the samples drawn during training: the same ones each time."""
+        model, dataset, num = self.engine.model, self.dataset, self.experiment.eval.grid
         return {
-            name: conditions(options, self.engine.spec, self.dataset, self.dataset.tokenizer, self.experiment.eval.grid)
-            for name, options in self.engine.model.previews.items()
+            name: conditions(model, options, self.engine.spec, dataset, dataset.tokenizer, num)
+            for name, options in model.previews.items()
         }
 
     def _read(self, pending: list[tuple[int, dict[str, jax.Array]]]) -> None:
@@ -198,11 +211,13 @@ class _Session:
         if _due(step, self.experiment.train.log_every):
             means = {name: float(np.mean(values)) for name, values in self.window.items()}
             self.window = {}
-            if self.lead:
-                speed = {k: v for k, v in self.progress.speed.items() if math.isfinite(v)}
-                self.writer.write(step, means | speed)
+            speed = {k: v for k, v in self.progress.speed.items() if math.isfinite(v)}
+            speed["data_wait_fraction"] = self.clock.data_wait_fraction()
         if self.lead:
-            self.progress.update(step, means)
+            with self.clock("log"):
+                if means:
+                    self.writer.write(step, means | speed)
+                self.progress.update(step, means)
 
     def _not_finite(self, step: int, name: str, value: float) -> str:
         turn, what = name.removeprefix("grad_norm/").split("/", 1)
@@ -212,23 +227,28 @@ class _Session:
         return f"step {step}, turn {turn}: {what} is {value}; {kept}. Try a smaller learning rate or --optim.clip-norm"
 
     def _events(self, step: int, state: TrainState, events: dict[str, bool], previews: dict, wait: bool) -> None:
-        self.progress.pause()
         measured = {}
         if events["evaluate"]:
-            measured = self.validation = evaluate(self.engine, state, self.dataset)
+            with self._part("evaluate"):
+                measured = self.validation = evaluate(self.engine, state, self.dataset)
             if self.lead:
                 self.writer.write(step, {f"validation/{name}": value for name, value in measured.items()})
                 words = "  ".join(f"{name} {value:.4g}" for name, value in measured.items() if "count" not in name)
                 self.progress.message(f"step {step}  validation  {words}")
         if events["checkpoint"]:
             finite = {name: value for name, value in measured.items() if math.isfinite(value)}
-            self.checkpoints.save(step, state, self.config, finite, wait=wait)
+            with self._part("checkpoint"):
+                posthoc_ema.save(self.out, step, state.ema.power)  # before the checkpoint: each one has its averages
+                self.checkpoints.save(step, state, self.config, finite, wait=wait)
             self.saved = step
         if events["sample"]:
-            self._sample(step, state, previews)
+            with self._part("sample"):
+                self._sample(step, state, previews)
         if self.lead:
-            self._describe()
-        self.progress.resume()
+            with self._part("report"):
+                self._describe()
+            parts = [name for name in events if events[name]] + ["report"]
+            self.writer.write(step, {f"seconds/{part}": self.clock.last[part] for part in parts})
 
     def _sample(self, step: int, state: TrainState, previews: dict) -> None:
         for name, (given, options) in previews.items():
@@ -239,7 +259,8 @@ class _Session:
 
     def _describe(self) -> None:
         """environment.json and report.html, as of now."""
-        environment = self.environment | {"compile_seconds": round(self.compile_seconds, 2)}
+        environment = self.environment | {"compile_seconds": round(self.clock.seconds["compile"], 2)}
+        environment["seconds"] = {part: round(seconds, 6) for part, seconds in self.clock.parts().items()}
         if self.dataset.skipped:
             environment["skipped_files"] = list(self.dataset.skipped)
         try:
@@ -249,11 +270,11 @@ class _Session:
             self.progress.message(f"report not written: {error}")
 
     @contextlib.contextmanager
-    def _compiling(self):
+    def _part(self, name: str):
+        """What interrupts training: its time is no part of the speed."""
         self.progress.pause()
-        start = time.perf_counter()
-        yield
-        self.compile_seconds += time.perf_counter() - start
+        with self.clock(name):
+            yield
         self.progress.resume()
 
 

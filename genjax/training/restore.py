@@ -12,8 +12,10 @@ from genjax.data import Dataset, load, load_tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Mesh
 from genjax.models.base import Model, Params
+from genjax.training import posthoc_ema
 from genjax.training import run as runs
 from genjax.training.checkpoint import FOLDER, Checkpoints, load_safetensors
+from genjax.training.ema import EMA, Average
 from genjax.training.engine import Engine
 from genjax.training.state import TrainState, averaged
 
@@ -60,16 +62,27 @@ class OpenRun(NamedTuple):
     dataset: Dataset | None
 
 
-def open_run(run: Path, checkpoint: str = "latest", *, data: bool = False, model: dict | None = None, **sections):
+def open_run(
+    run: Path,
+    checkpoint: str = "latest",
+    *,
+    ema: bool | float = True,
+    data: bool = False,
+    model: dict | None = None,
+    **sections,
+) -> OpenRun:
     """Restores a run on all devices of this machine, whatever mesh it was trained on.
 
     Args:
       checkpoint: "latest", "best" or a step.
+      ema: what `averaged` gives, and so what is sampled and evaluated: True = the run's average where it has one,
+        False = the parameters as they were trained, a number = the power average of that sigma_rel.
       data: whether the data set is needed as well.
       model, **sections: fields of the model, and whole sections, that replace those of the run.
 
     Raises:
-      UserError: no run directory, no such checkpoint, or none that loads.
+      UsageError: a sigma_rel that no power average has.
+      UserError: no run directory, no such checkpoint, none that loads, or no power averages to make one from.
     """
     experiment, spec = runs.load(run)
     known = {field.name for field in dataclasses.fields(experiment.model)}
@@ -88,23 +101,29 @@ def open_run(run: Path, checkpoint: str = "latest", *, data: bool = False, model
     with contextlib.closing(Checkpoints(run, train.keep, experiment.model.best, write=False)) as checkpoints:
         step = checkpoints.find(checkpoint)
         state = checkpoints.restore(engine.abstract_state, _warn, step)
+    if not isinstance(ema, bool):
+        like = next(iter(engine.abstract_state.ema.power.values()), Average({}, {}))
+        average = posthoc_ema.reconstruct(run, int(state.step), ema, like, _warn)
+        state = state.replace(ema=EMA(*average, power={}))
+    elif not ema:
+        state = state.replace(ema=EMA({}, {}, {}))
     tokenizer = load_tokenizer(run) if (run / "tokenizer.json").exists() else None
     return OpenRun(engine, state, tokenizer, load(experiment.data) if data else None)
 
 
-def restore(run: str | Path, ema: bool = True) -> tuple[Model, Params, Any]:
+def restore(run: str | Path, ema: bool | float = True) -> tuple[Model, Params, Any]:
     """(model, params, model state) of a run's newest checkpoint.
 
     Args:
-      ema: the moving averages, where the run has them, instead of the parameters of the last step.
+      ema: True = the moving average, where the run has one; False = the parameters of the last step; a number = the
+        power average of that sigma_rel, if the run was trained with `train.ema_power`.
 
     Raises:
-      UserError: no run directory, or no checkpoint that loads.
+      UsageError: a sigma_rel that no power average has.
+      UserError: no run directory, no checkpoint that loads, or no power averages to make one from.
     """
-    opened = open_run(Path(run))
-    state = opened.state
-    params, model_state = averaged(state) if ema else (state.params, state.model_state)
-    return opened.engine.model, params, model_state
+    opened = open_run(Path(run), ema=ema)
+    return opened.engine.model, *averaged(opened.state)
 
 
 def _warn(message: str) -> None:

@@ -15,6 +15,7 @@ from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
 from genjax.spec import DataSpec
 from genjax.training.checkpoint import FOLDER
+from genjax.training.ema import sharpness
 from genjax.training.log import write_atomic
 from genjax.training.state import trained_entries
 
@@ -77,6 +78,8 @@ def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
             raise UsageError(f"{flag} {value}: must not be negative")
     if not 0.0 <= train.ema_decay < 1.0:
         raise UsageError(f"--train.ema-decay {train.ema_decay}: must be in [0, 1)")
+    if len({sharpness(sigma) for sigma in train.ema_power}) < len(train.ema_power):
+        raise UsageError(f"--train.ema-power {train.ema_power}: a value is given twice")
     model = experiment.model
     if model.dtype is None:
         model = dataclasses.replace(model, dtype=train.precision)

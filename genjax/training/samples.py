@@ -11,6 +11,7 @@ from genjax.errors import UsageError, UserError
 from genjax.training.log import write_atomic
 
 GAP, WIDTH = 2, 400  # pixels: between images, and the least width of a grid
+STRIPS = 8  # samples shown with their trajectory
 
 
 def save_samples(path_without_suffix: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> Path:
@@ -22,6 +23,8 @@ def save_samples(path_without_suffix: Path, outputs: dict[str, np.ndarray], toke
 def save_outputs(path: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> Path:
     """Writes what `Model.sample` returned in the format of the suffix: .png, .txt, or .npz (the raw arrays).
 
+    Beside NAME.png stands NAME-trajectory.png, a row for each of the first samples, where there is a trajectory.
+
     Raises UsageError for a suffix that does not fit the samples, UserError where the file cannot be written.
     """
     path, buffer = Path(path), io.BytesIO()
@@ -29,7 +32,10 @@ def save_outputs(path: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> 
     if path.suffix not in fitting:
         raise UsageError(f"{path} cannot hold these samples: choose a name that ends in {' or '.join(fitting)}")
     if path.suffix == ".png":
-        Image.fromarray(image_grid(outputs["image"])).save(buffer, "PNG", optimize=True)
+        if (frames_NKHWC := outputs.get("trajectory")) is not None:
+            columns, frames = frames_NKHWC.shape[1], np.concatenate(frames_NKHWC[:STRIPS])
+            write_atomic(path.with_name(f"{path.stem}-trajectory.png"), _png(image_grid(frames, columns)))
+        buffer.write(_png(image_grid(outputs["image"])))
     elif path.suffix == ".txt":
         buffer.write(text_sheet(outputs["tokens"], outputs.get("length"), tokenizer).encode(errors="replace"))
     else:
@@ -37,8 +43,14 @@ def save_outputs(path: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> 
     return write_atomic(path, buffer.getvalue())
 
 
-def image_grid(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, C) in [-1, 1] -> one nearly square uint8 grid, (rows, columns) or (rows, columns, 3) pixels.
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """(N, H, W, C) in [-1, 1] -> one uint8 grid, nearly square by default, (rows, columns[, 3]) pixels.
 
     Small images are enlarged by a whole factor, without smoothing. Values are clipped; NaN is drawn grey.
     """
@@ -46,7 +58,7 @@ def image_grid(images: np.ndarray) -> np.ndarray:
     if x_NHWC.ndim != 4 or x_NHWC.shape[-1] not in (1, 3) or len(x_NHWC) == 0:
         raise UserError(f"samples of shape {x_NHWC.shape} are no pictures: expected (N, H, W, 1 or 3), N at least 1")
     x_NHWC = np.round((np.clip(x_NHWC, -1, 1) + 1) * 127.5).astype(np.uint8)
-    columns = math.ceil(math.sqrt(len(x_NHWC)))
+    columns = columns or math.ceil(math.sqrt(len(x_NHWC) * x_NHWC.shape[1] / x_NHWC.shape[2]))
     rows = math.ceil(len(x_NHWC) / columns)
     factor = math.ceil(WIDTH / (columns * x_NHWC.shape[2]))
     x_NHWC = x_NHWC.repeat(factor, axis=1).repeat(factor, axis=2)

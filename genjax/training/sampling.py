@@ -5,11 +5,14 @@ import dataclasses
 import numpy as np
 
 from genjax.data import Dataset, validation_batches
+from genjax.data.images import read_image, read_mask
 from genjax.errors import UsageError, UserError
-from genjax.models.base import SampleOptions
+from genjax.models.base import Model, SampleOptions
 from genjax.spec import DataSpec
 from genjax.training.engine import Engine
 from genjax.training.state import TrainState
+
+ARRAYS = ("label", "prompt", "init", "mask")  # options that become conditions
 
 
 def draw(
@@ -32,31 +35,41 @@ def draw(
 
 
 def conditions(
-    options: SampleOptions, spec: DataSpec, dataset: Dataset | None, tokenizer, num: int
+    model: Model, options: SampleOptions, spec: DataSpec, dataset: Dataset | None, tokenizer, num: int
 ) -> tuple[dict[str, np.ndarray], SampleOptions]:
     """What `num` samples are conditioned on, from what the user asked for and what the data has.
 
     Labels and prompts are repeated in turn until there are enough; labels not asked for run through all classes.
 
     Returns:
-      The arrays, each (num, ...), and the options with `label` and `prompt` taken out, so that they compile once.
+      The arrays, each (num, ...), and the options with `label`, `prompt`, `init` and `mask` taken out, so that they
+      compile once.
 
     Raises:
-      UsageError: a label that is no class.
+      UsageError: options that the model has not, a label that is no class, an image that cannot be read.
     """
+    options = model.check(options)
     given = {}
     if spec.classes:
         labels = getattr(options, "label", ()) or tuple(range(spec.classes))
         if bad := [label for label in labels if not 0 <= label < spec.classes]:
             raise UsageError(f"--label {bad[0]}: the classes are 0 to {spec.classes - 1}")
         given["label"] = np.resize(np.asarray(labels, np.int32), num)
-    if getattr(options, "needs_data", False):
+    if model.needs_data(options):
         batch = next(validation_batches(dataset, num))
         given |= {name: batch[name] for name in ("image", "label") if name in batch}
     if tokenizer is not None:
         given |= _prompts(options, tokenizer, num)
-    taken = {name: () for name in ("label", "prompt") if hasattr(options, name)}
+    if init := getattr(options, "init", None):
+        given["init"] = _repeated(read_image(init, spec.image_shape, "--init"), num)
+        if options.mask:
+            given["mask"] = _repeated(read_mask(options.mask, spec.image_shape, init), num)
+    taken = {field.name: field.default for field in dataclasses.fields(options) if field.name in ARRAYS}
     return given, dataclasses.replace(options, **taken)
+
+
+def _repeated(array: np.ndarray, num: int) -> np.ndarray:
+    return np.broadcast_to(array, (num, *array.shape))
 
 
 def _prompts(options: SampleOptions, tokenizer, num: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """What a run carries from step to step, all of it in one pytree: this is what a checkpoint holds."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.struct
 import jax
@@ -9,16 +9,10 @@ import jax.numpy as jnp
 from genjax.experiment import Experiment
 from genjax.models.base import Model, Params
 from genjax.spec import DataSpec
-from genjax.training import optimizers
+from genjax.training import ema, optimizers
+from genjax.training.ema import EMA
 
 Tree = Any
-
-
-class EMA(NamedTuple):
-    """Moving averages of parameters, and of the float parts of state, by entry."""
-
-    params: Params
-    state: Tree
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -38,8 +32,8 @@ def trained_entries(experiment: Experiment) -> tuple[str, ...]:
 
 
 def ema_entries(experiment: Experiment) -> tuple[str, ...]:
-    """The entries with a moving average: `train.ema_entries`, or all that are trained; none without a decay."""
-    if not experiment.train.ema_decay:
+    """The entries with a moving average: `train.ema_entries`, or all that are trained; none without one."""
+    if not (experiment.train.ema_decay or experiment.train.ema_power):
         return ()
     trained = trained_entries(experiment)
     return tuple(entry for entry in trained if entry in (experiment.train.ema_entries or trained))
@@ -48,7 +42,7 @@ def ema_entries(experiment: Experiment) -> tuple[str, ...]:
 def create(model: Model, experiment: Experiment, spec: DataSpec, key: jax.Array) -> TrainState:
     """The state before the first step. Pure: run it under `jit` with output shardings to create it sharded."""
     params, model_state = model.init(key, spec)
-    averaged = ema_entries(experiment)
+    train = experiment.train
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -56,30 +50,14 @@ def create(model: Model, experiment: Experiment, spec: DataSpec, key: jax.Array)
             entry: optimizers.transform(optimizers.of_entry(experiment.optim, entry)).init(params[entry])
             for entry in trained_entries(experiment)
         },
-        ema=EMA(_copy(params, averaged), _copy(model_state, averaged)),
+        ema=ema.create(params, model_state, ema_entries(experiment), train.ema_decay, train.ema_power),
         model_state=model_state,
     )
 
 
-def update_ema(ema: EMA, params: Params, model_state: Tree, entries: set[str], decay: jax.Array) -> EMA:
-    """ema <- decay ema + (1 - decay) value for `entries`; integers are copied. The others stay."""
-
-    def average(old, new):
-        return decay * old + (1 - decay) * new if jnp.issubdtype(old.dtype, jnp.floating) else new
-
-    def update(old, new):
-        return {
-            entry: jax.tree.map(average, old[entry], new[entry]) if entry in entries else old[entry] for entry in old
-        }
-
-    return EMA(update(ema.params, params), update(ema.state, model_state))
-
-
 def averaged(state: TrainState) -> tuple[Params, Tree]:
-    """(params, model state) for evaluation and samples: the averages where there are any."""
-    return {**state.params, **state.ema.params}, {**state.model_state, **state.ema.state}
-
-
-def _copy(tree: dict, entries: tuple[str, ...]) -> dict:
-    # a copy: donated buffers must not appear twice in the state
-    return {entry: jax.tree.map(jnp.copy, tree[entry]) for entry in entries if entry in tree}
+    """(params, model state) for evaluation and samples: of the plain average, else of the narrowest power average."""
+    average = state.ema
+    if not average.params and average.power:
+        average = average.power[min(average.power, key=float)]
+    return {**state.params, **average.params}, {**state.model_state, **average.state}

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import jax
@@ -10,9 +11,9 @@ import optax
 
 from genjax.experiment import Experiment
 from genjax.models.base import Batch, Model
-from genjax.training import optimizers
+from genjax.training import ema, optimizers
 from genjax.training.gradient import gradient
-from genjax.training.state import TrainState, trained_entries, update_ema
+from genjax.training.state import TrainState, trained_entries
 
 INIT, TRAIN, EVAL, SAMPLE = range(4)  # the streams of randomness of a run
 
@@ -32,6 +33,12 @@ def due_turns(experiment: Experiment, step: int) -> tuple[str, ...]:
     )
 
 
+def turn_period(experiment: Experiment) -> tuple[tuple[str, ...], ...]:
+    """The turns due at each step (from 0) until they repeat; at the last of them, every turn is."""
+    length = math.lcm(*(turn.every for turn in experiment.model.turns))
+    return tuple(due_turns(experiment, step) for step in range(length))
+
+
 def train_step(
     model: Model,
     experiment: Experiment,
@@ -43,7 +50,7 @@ def train_step(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Plays the turns `due` on one batch.
 
-    All turns share one key, a function of (seed, step), so that XLA merges the forward passes they have in common.
+    All turns share one key, a function of (seed, step): XLA can then merge what they have in common.
 
     Args:
       model: as it runs here (`Model.on`); `experiment.model` describes the same one.
@@ -90,13 +97,11 @@ def train_step(
         params |= model.project(turn.name, {entry: params[entry] for entry in entries})
         updated |= set(entries)
 
-    # The ramp of TensorFlow's ExponentialMovingAverage: early averages forget the initialization.
-    decay = jnp.minimum(train.ema_decay, (1.0 + state.step) / (10.0 + state.step))
     return state.replace(
         step=state.step + 1,
         params=params,
         opt_state=opt_state,
-        ema=update_ema(state.ema, params, model_state, updated, decay),
+        ema=ema.update(state.ema, params, model_state, updated, train.ema_decay, state.step),
         model_state=model_state,
     ), metrics
 

@@ -12,7 +12,6 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from genjax import cli
 from genjax.bench import devices, hlo, plan
-from genjax.bench.flops import kernel_flops, model_flops
 from genjax.bench.spec import spec_without_data
 from genjax.bench.topology import topology_devices
 from genjax.errors import UsageError, UserError
@@ -109,16 +108,6 @@ def test_micro_batches_are_counted_each():
     whole, halves = (plan.count(e, spec, jax.devices()) for e in (one, two))
     assert halves.flops == pytest.approx(whole.flops, rel=0.1)  # the same products, the optimizer twice
     assert halves.collective_bytes > 1.5 * whole.collective_bytes  # weights are gathered for each micro-batch
-
-
-def test_model_flops_of_gpt2():
-    model = GPT(context=1024, vocabulary=50257)
-    weights = 12 * 12 * 768**2 + 768 * 50257
-    assert model_flops(model, 3) == 3 * 1024 * (6 * weights + 12 * 12 * 1024 * 768)
-    assert model_flops(VAE(), 3) is None
-    assert kernel_flops(model, 3) == 0.0
-    causal_pairs = 1024 * (1024 + 512) / 2
-    assert kernel_flops(model.on("tpu"), 3) == 3 * 12 * 9 * 2 * causal_pairs * 768
 
 
 def test_spec_of_a_recipe_without_its_data():

@@ -18,7 +18,7 @@ from genjax.errors import UserError
 from genjax.training import loop, restore
 from genjax.training.log import read_metrics
 
-SYSTEMS = ["vae-conditional", "gan", "gpt"]
+SYSTEMS = ["vae-conditional", "gan", "gpt", "diffusion-dit"]
 
 
 def short(name: str, **train):

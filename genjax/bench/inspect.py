@@ -5,11 +5,12 @@ import math
 import jax
 
 from genjax import data
+from genjax.bench.flops import step_flops
 from genjax.experiment import Experiment
 from genjax.parallel.mesh import parameter_path
 from genjax.training import run as runs
 from genjax.training.engine import Engine
-from genjax.training.step import due_turns
+from genjax.training.step import turn_period
 
 
 def describe(experiment: Experiment) -> str:
@@ -45,16 +46,19 @@ def describe(experiment: Experiment) -> str:
 
 
 def _flops(engine: Engine, batch: dict) -> list[str]:
-    """As XLA counts them in the compiled program of one device, for each combination of turns."""
-    period = math.lcm(*(turn.every for turn in engine.model.turns))
+    """For each combination of turns: what the mathematics needs, and what XLA counts in the compiled program."""
     lines = []
-    for due in dict.fromkeys(due_turns(engine.experiment, step) for step in range(period)):
+    for due in dict.fromkeys(turn_period(engine.experiment)):
         if not due:
             continue
         with jax.set_mesh(engine.mesh):
             lowered = engine.compile_steps((due,)).lower(engine.abstract_state, (engine.put(batch),))
             cost = lowered.compile().cost_analysis()
-        lines.append(f"step with {', '.join(due)}: {cost.get('flops', 0.0):,.0f} FLOPs a device (XLA's count)")
+        needed, counted = step_flops(engine.experiment, engine.spec, due), cost.get("flops", 0.0)
+        lines.append(
+            f"step with {', '.join(due)}: {needed:,.0f} FLOPs of products and convolutions; "
+            f"{counted:,.0f} FLOPs a device (XLA's count of everything)"
+        )
     return lines
 
 

@@ -1,0 +1,20 @@
+"""DDPM, conditional on the label, on scikit-learn's handwritten digits (8x8): diffusion in minutes on a laptop's CPU.
+
+genjax train ddpm_digits
+"""
+
+from genjax.diffusion import DDPM
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import Diffusion, UNetConfig
+
+experiment = Experiment(
+    model=Diffusion(
+        process=DDPM(schedule="cosine", steps=1000),
+        target="v",
+        network=UNetConfig(channels=32, multipliers=(1, 2), blocks=1, attention=(), heads=4),
+    ),
+    data=Data(source="digits", batch_size=64),
+    optim=Optim(learning_rate=2e-3, schedule="cosine", warmup_steps=100, clip_norm=1.0),
+    train=Train(steps=800, eval_every=400, sample_every=400, checkpoint_every=400, ema_decay=0.995),
+    eval=Eval(grid=100),
+)

@@ -1,0 +1,32 @@
+"""DiT-S/2 (Peebles & Xie 2022) in the latents of `kl_f8`, at 256x256: the smallest of the paper's, 33M parameters.
+
+    genjax encode runs/kl_f8 --out latents.npz
+    genjax train dit_s2_latent --data.path latents.npz --train.init-from runs/kl_f8
+
+On ImageNet the paper's DiT-S/2 reaches FID 68.4 after 400,000 steps, without guidance.
+Not measured here: the data set could not be downloaded where this recipe was written.
+"""
+
+from genjax.diffusion import DDPM
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import LatentDiffusion, dit
+
+experiment = Experiment(
+    model=LatentDiffusion(
+        process=DDPM(schedule="linear"),
+        target="epsilon",
+        variance="learned",
+        network=dit("S", 2),
+    ),
+    data=Data(path="latents.npz", batch_size=256),
+    optim=Optim(learning_rate=1e-4),
+    train=Train(
+        steps=400_000,
+        precision="bfloat16",
+        ema_decay=0.9999,
+        eval_every=10_000,
+        sample_every=10_000,
+        checkpoint_every=10_000,
+    ),
+    eval=Eval(examples=4096, grid=16),
+)

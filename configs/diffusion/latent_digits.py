@@ -1,0 +1,25 @@
+"""Latent diffusion, tiny: a DiT in the 4x4 latents of the embedded digits.
+
+genjax train kl_digits
+genjax encode runs/kl_digits --out digit_latents.npz
+genjax train latent_digits --data.path digit_latents.npz --train.init-from runs/kl_digits
+"""
+
+from genjax.diffusion import Flow
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import VAE, DiTConfig, LatentDiffusion
+
+experiment = Experiment(
+    model=LatentDiffusion(
+        process=Flow(),
+        target="velocity",
+        network=DiTConfig(patch=1, layers=4, width=128, heads=4),
+        first_stage=VAE(
+            network="spatial", widths=(32, 64), blocks=1, latent=2, likelihood="mse", beta=1e-6, iwae_samples=1
+        ),
+    ),
+    data=Data(source="digits", batch_size=64),
+    optim=Optim(learning_rate=1e-3, schedule="cosine", warmup_steps=100, clip_norm=1.0),
+    train=Train(steps=3000, eval_every=1000, sample_every=1000, checkpoint_every=1000, ema_decay=0.995),
+    eval=Eval(grid=100),
+)

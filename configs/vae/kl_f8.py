@@ -1,0 +1,30 @@
+"""The first stage of Stable Diffusion: the KL autoencoder with f = 8 and 83.65M parameters, 256x256 to 32x32 of 4.
+
+    genjax train kl_f8 --data.path IMAGES
+    genjax encode runs/kl_f8 --out latents.npz
+
+IMAGES is a folder. Beta is the paper's (Rombach et al. 2022, appendix G); widths, blocks, latent and the learning rate
+of 4.5e-6 for each example of a batch are those of its code. The parameters are those of diffusers' AutoencoderKL, but
+for its keys' biases, which have no effect. The paper's loss adds a perceptual and an adversarial term, which are not
+there yet: expect blurred reconstructions. Not measured.
+"""
+
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import VAE
+
+experiment = Experiment(
+    model=VAE(
+        network="spatial",
+        widths=(128, 256, 512, 512),
+        blocks=2,
+        latent=4,
+        likelihood="gaussian",
+        beta=1e-6,
+        iwae_samples=1,
+        image_shape=(256, 256, 3),
+    ),
+    data=Data(path="images", image_size=256, channels=3, flip=True, random_crop=True, batch_size=96),
+    optim=Optim(learning_rate=4.5e-6 * 96, b1=0.5, b2=0.9),
+    train=Train(steps=500_000, precision="bfloat16", eval_every=5000, sample_every=5000, checkpoint_every=5000),
+    eval=Eval(examples=2048),
+)

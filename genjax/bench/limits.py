@@ -1,0 +1,42 @@
+"""The limits that a measurement is held against: memory that was needed, and FLOP/s that can be had."""
+
+import resource
+import time
+
+import jax
+import jax.numpy as jnp
+
+from genjax.bench import devices
+
+
+def peak_memory() -> tuple[int, str]:
+    """Bytes, and of what: the fullest local device, or the whole process where devices do not tell (CPU)."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    if all("peak_bytes_in_use" in s for s in stats):
+        return max(s["peak_bytes_in_use"] for s in stats), "device"
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "process (peak RSS)"
+
+
+def peak_flops(
+    device_kind: str, platform: str, dtype: str | None, *, measured: bool
+) -> tuple[float | None, str | None]:
+    """FLOP/s of one device, and where the figure comes from; None where no figure is kept."""
+    if measured:
+        return matmul_flops(platform, dtype), f"measured, {dtype or 'float32'} matrix product"
+    known = devices.find(device_kind)
+    return (known.flops, "the maker's, bfloat16") if known else (None, None)
+
+
+def matmul_flops(platform: str, dtype: str | None) -> float:
+    """The best FLOP/s of ten square matrix products on one device."""
+    size = 2048 if platform == "cpu" else 8192
+    x = jnp.ones((size, size), dtype or jnp.float32)
+    product = jax.jit(jnp.matmul)
+    product(x, x).block_until_ready()
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        product(x, x).block_until_ready()
+        return time.perf_counter() - start
+
+    return 2.0 * size**3 / min(seconds() for _ in range(10))
