@@ -1,0 +1,93 @@
+"""DCGAN on 28 x 28 grey images, both turns a step, against the same layers in PyTorch."""
+
+from peers import sides
+from peers.pairs import Pair
+
+from genjax.experiment import Data, Experiment, Optim, Train
+from genjax.models import GAN
+from genjax.spec import DataSpec
+
+BATCH, SIZE, WIDTH, LATENT = 64, 28, 32, 100
+
+
+def pair(precision: str = "float32") -> Pair:
+    shapes = f"{SIZE}x{SIZE}x1, width {WIDTH}, latent {LATENT}, both turns, batch {BATCH}, {precision}"
+    return Pair("gan", ours(precision), theirs(precision), BATCH, "images", shapes)
+
+
+def ours(precision: str):
+    experiment = Experiment(
+        model=GAN(network="dcgan", latent=LATENT, generator_width=WIDTH, discriminator_width=WIDTH, conditional=False),
+        data=Data(batch_size=BATCH),
+        optim=Optim(learning_rate=2e-4, b1=0.5),
+        train=Train(precision=precision),
+    )
+    return sides.training(experiment, DataSpec(image_shape=(SIZE, SIZE, 1)))
+
+
+def theirs(precision: str):
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    device = sides.torch_device()
+    grid = SIZE // 4
+
+    generator = nn.Sequential(
+        nn.Linear(LATENT, 2 * WIDTH * grid**2, bias=False),
+        nn.Unflatten(1, (2 * WIDTH, grid, grid)),
+        nn.BatchNorm2d(2 * WIDTH),
+        nn.ReLU(),
+        nn.Conv2d(2 * WIDTH, 4 * WIDTH, 3, padding=1, bias=False),
+        nn.PixelShuffle(2),
+        nn.BatchNorm2d(WIDTH),
+        nn.ReLU(),
+        nn.Conv2d(WIDTH, 4, 3, padding=1),
+        nn.PixelShuffle(2),
+        nn.Tanh(),
+    )
+    discriminator = nn.Sequential(
+        nn.Conv2d(1, WIDTH, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(WIDTH, 2 * WIDTH, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(2 * WIDTH),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(2 * WIDTH * grid**2, 1),
+    )
+    both = nn.ModuleList([generator, discriminator]).to(device)
+    real = torch.rand(BATCH, 1, SIZE, SIZE, device=device) * 2 - 1
+    optimizers = [torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True) for m in both]
+
+    def autocast():
+        return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+    @torch.compile
+    def fake_images():
+        with autocast():
+            return generator(torch.randn(BATCH, LATENT, device=device)).float()
+
+    @torch.compile
+    def discriminator_loss(fake):
+        with autocast():
+            judged_real, judged_fake = discriminator(real), discriminator(fake)
+        return (F.softplus(-judged_real.float()) + F.softplus(judged_fake.float())).mean()
+
+    @torch.compile
+    def generator_loss(fake):
+        with autocast():
+            judged = discriminator(fake)
+        return F.softplus(-judged.float()).mean()
+
+    def step():
+        """As in the usual DCGAN code: one batch of generated images serves both turns."""
+        optimize_generator, optimize_discriminator = optimizers
+        fake = fake_images()
+        optimize_discriminator.zero_grad()
+        discriminator_loss(fake.detach()).backward()
+        optimize_discriminator.step()
+        optimize_generator.zero_grad()
+        generator_loss(fake).backward()
+        optimize_generator.step()
+
+    return sides.torch_training("PyTorch, torch.compile", [both], step)

@@ -1,0 +1,77 @@
+"""GPT-2's architecture on random tokens, against Hugging Face's GPT-2 with fused attention (SDPA)."""
+
+from peers import sides
+from peers.pairs import Pair
+
+from genjax.experiment import Data, Experiment, Optim, Train
+from genjax.models import GPT
+from genjax.spec import DataSpec
+
+VOCABULARY = 128
+
+
+def small(precision: str = "float32") -> Pair:
+    """The size that nanoGPT trains on a CPU."""
+    return pair("gpt_small", 4, 4, 128, 64, 12, precision)
+
+
+def medium(precision: str = "float32") -> Pair:
+    return pair("gpt_medium", 4, 4, 256, 256, 8, precision)
+
+
+def pair(name: str, layers: int, heads: int, width: int, context: int, batch: int, precision: str) -> Pair:
+    shapes = f"{layers} layers, {heads} heads, width {width}, context {context}, batch {batch}, {precision}"
+    sizes = (layers, heads, width, context, batch, precision)
+    return Pair(name, ours(*sizes), theirs(*sizes), batch * context, "tokens", shapes)
+
+
+def ours(layers: int, heads: int, width: int, context: int, batch: int, precision: str):
+    experiment = Experiment(
+        model=GPT(layers=layers, heads=heads, width=width),
+        data=Data(batch_size=batch),
+        optim=Optim(name="adamw", learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0),
+        train=Train(precision=precision),
+    )
+    return sides.training(experiment, DataSpec(vocabulary=VOCABULARY, context=context))
+
+
+def theirs(layers: int, heads: int, width: int, context: int, batch: int, precision: str):
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    device = sides.torch_device()
+    config = GPT2Config(
+        vocab_size=VOCABULARY,
+        n_positions=context,
+        n_embd=width,
+        n_layer=layers,
+        n_head=heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        use_cache=False,
+        bos_token_id=0,
+        eos_token_id=0,
+        attn_implementation="sdpa",
+    )
+    model = GPT2LMHeadModel(config).to(device)
+    tokens = torch.randint(VOCABULARY, (batch, context + 1), device=device)
+
+    @torch.compile
+    def loss(inputs, targets):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = model(input_ids=inputs).logits
+        return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
+
+    def step():
+        optimizer.zero_grad()
+        loss(tokens[:, :-1], tokens[:, 1:]).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return sides.torch_training("transformers GPT-2, SDPA, torch.compile", [model], step)

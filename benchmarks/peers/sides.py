@@ -1,0 +1,70 @@
+"""The two kinds of sides that train: a genjax experiment on synthetic data, and a PyTorch loss under torch.compile."""
+
+import itertools
+import shutil
+
+import jax
+import numpy as np
+from peers.pairs import Side
+
+from genjax.errors import UserError
+from genjax.experiment import Experiment
+from genjax.spec import DataSpec
+from genjax.training import run
+from genjax.training.engine import Engine
+from genjax.training.step import due_turns
+
+
+def synthetic(spec: DataSpec, batch_size: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """A batch as the data pipeline makes it: uniform noise for images and labels, uniform ids for text."""
+    random = np.random.default_rng(seed)
+    batch = {"index": np.arange(batch_size, dtype=np.int32)}
+    if spec.image_shape is not None:
+        batch["image"] = random.uniform(-1, 1, (batch_size, *spec.image_shape)).astype(np.float32)
+    if spec.classes is not None:
+        batch["label"] = random.integers(0, spec.classes, batch_size).astype(np.int32)
+    if spec.vocabulary is not None:
+        batch["tokens"] = random.integers(0, spec.vocabulary, (batch_size, spec.context + 1)).astype(np.int32)
+    return batch
+
+
+def training(experiment: Experiment, spec: DataSpec) -> Side:
+    """The train step of the training loop, all turns that are due and the optimizers, on one batch on the device."""
+    experiment = run.resolve(experiment, spec)
+    engine = Engine(experiment, spec, jax.devices()[:1])  # the peers use one
+    batch = engine.put(synthetic(spec, experiment.data.batch_size))
+    state, steps = engine.init(), itertools.count()
+    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+
+    def advance(count: int) -> None:
+        nonlocal state
+        for _ in range(count):
+            state, _ = engine.step(state, [batch], [due_turns(experiment, next(steps))])
+        jax.block_until_ready(state)
+
+    return Side("genjax", advance, parameters)
+
+
+def torch_device():
+    """CUDA where PyTorch finds it, else the CPU. Raises UserError where nothing can compile for the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if not any(map(shutil.which, ("g++", "clang++"))):
+        raise UserError("torch.compile needs a C++ compiler on CPU and found neither g++ nor clang++: install g++")
+    return torch.device("cpu")
+
+
+def torch_training(name: str, modules: list, step) -> Side:
+    """`step()` is one whole train step of the modules, optimizers included."""
+    import torch
+
+    def advance(count: int) -> None:
+        for _ in range(count):
+            step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
+    parameters = {id(p): p.numel() for module in modules for p in module.parameters()}
+    return Side(name, advance, sum(parameters.values()))
