@@ -5,7 +5,7 @@ it. A batch is a pure function of (seed, step). `build_corpus` prepares text tha
 """
 
 from genjax.data.corpus import build_corpus
-from genjax.data.dataset import Dataset, Source
+from genjax.data.dataset import Dataset, Source, require_unchanged
 from genjax.data.pipeline import train_batches, validation_batches
 from genjax.data.sources import load
 from genjax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
@@ -18,6 +18,7 @@ __all__ = [
     "load",
     "load_tokenizer",
     "make_tokenizer",
+    "require_unchanged",
     "train_batches",
     "validation_batches",
 ]

@@ -76,7 +76,8 @@ def npz(data: Data, path: Path) -> Dataset:
     Keys: `image`, `images` or `x`, `label`, `labels` or `y`, `tokens`; with `train`, and `validation`, `val`,
     `valid` or `test`, before or after them. Without a second split, --data.validation of the examples is held
     out. Images are uint8 (0 to 255; a whole file that never exceeds 1 is taken to be 0 and 1), bool, or
-    floats: in [-1, 1] where any value is negative, in [0, 1] otherwise. Raises UserError for everything else.
+    floats: in [-1, 1] where any value is negative, in [0, 1] otherwise; in both splits alike. Raises UserError
+    for everything else.
     A file made by `genjax encode` holds latents in the images' place: see `genjax.data.latents`.
     """
     archive = _open(path)
@@ -114,6 +115,9 @@ def _find(archive: dict[str, np.ndarray], role: str, split: str) -> np.ndarray |
 
 
 def _images(parts: list[np.ndarray], path: Path) -> list[np.ndarray]:
+    kinds = dict.fromkeys("float" if part.dtype.kind == "f" else str(part.dtype) for part in parts)
+    if len(kinds) > 1:
+        raise UserError(f"{path}: the splits hold images of different types, {' and '.join(kinds)}: give them one")
     parts = [part[..., None] if part.ndim == 3 else part for part in parts]
     for part in parts:
         if part.ndim != 4 or part.shape[3] not in (1, 3) or 0 in part.shape or part.shape[1:] != parts[0].shape[1:]:

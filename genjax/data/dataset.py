@@ -39,6 +39,19 @@ class Dataset:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
+def require_unchanged(dataset: Dataset, spec: DataSpec, tokenizer: Tokenizer | None) -> None:
+    """Raises UserError where the data is no longer what a run was trained on (`spec`, `tokenizer`).
+
+    Shapes, classes and tokens must be the same; examples may have come or gone.
+    """
+    for name in ("image_shape", "latent_shape", "classes", "class_names", "vocabulary", "context"):
+        then, now = getattr(spec, name), getattr(dataset.spec, name)
+        if then != now:
+            raise UserError(f"the data is not what the run was trained on: its {name} was {then}, and is {now} now")
+    if tokenizer is not None and list(tokenizer.pieces) != list(getattr(dataset.tokenizer, "pieces", ())):
+        raise UserError("the data is not what the run was trained on: its text gives other tokens now")
+
+
 def hold_out(count: int, share: float, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The ids of (training, validation): a seeded random `share` is held out, the same on every machine."""
     if count < 2:

@@ -1,7 +1,7 @@
 """Images that are decoded as they are needed: a folder of your own, or any other store of encoded images."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, ClassVar
@@ -17,6 +17,8 @@ from genjax.spec import DataSpec
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 HELD_OUT = ("validation", "val", "valid", "test")  # the first there is validates
+SAMPLED = 64  # headers read where --data.image-size makes all sizes equal
+LARGEST = 256  # the size chosen for images of different sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +72,13 @@ def folder(data: Data, path: Path) -> Dataset:
     Sub-folders `train` and `validation` (or `val`, `valid`, `test`: the first there is) are the splits, where
     they exist; otherwise a seeded share of --data.validation is held out. jpg, png, webp, bmp and the first
     picture of gif files are read, those of a class at any depth; names that begin with a dot are ignored.
-    Raises UserError where there are no images, where images lie beside folders of images, where the splits
-    differ in classes, or where sizes differ and --data.image-size is not set.
+
+    Where sizes differ and --data.image-size is not set, it is the median of the shorter sides, rounded down to a
+    multiple of 8, at most 256. Without --data.channels images are grey only if all are (of 64 spread over the
+    folder, where --data.image-size is set).
+
+    Raises UserError where there are no images, where images lie beside folders of images, or where the splits
+    differ in classes.
     """
     subfolders = {sub.name: sub for sub in sorted(path.iterdir()) if sub.is_dir() and sub.name[0] != "."}
     held = next((name for name in HELD_OUT if name in subfolders), None)
@@ -154,20 +161,27 @@ def _view(
             skipped.setdefault(file, str(error))
             return None
 
-    if data.image_size is None:  # every header, for the sizes must be equal
-        with ThreadPoolExecutor(max(1, data.workers)) as pool:
-            headers = [found for found in pool.map(header, files) if found]
-    else:
-        headers = [next(filter(None, map(header, files)), None)]
-    if not headers or headers[0] is None:
+    # Every header, to see whether the sizes are equal; otherwise a few, spread over all classes.
+    sampled = files if data.image_size is None else files[:: -(-len(files) // SAMPLED)]
+    with ThreadPoolExecutor(max(1, data.workers)) as pool:
+        found = list(filter(None, pool.map(header, sampled)))
+    headers = found or list(filter(None, map(header, files)))
+    if not headers:
         raise UserError(f"{path}: none of {len(files)} images can be read ({next(iter(skipped.values()))})")
-    (width, height), natural = headers[0]
-    if data.image_size is not None:
-        width = height = data.image_size
-    elif len({size for size, _ in headers}) > 1:
-        raise UserError(f"{path}: the images differ in size; choose one with --data.image-size")
-    channels = data.channels or natural
-    return transforms.View(data.image_size, channels, data.flip, data.random_crop), (height, width, channels)
+    sizes, natural = zip(*headers)
+    size, (width, height) = data.image_size, sizes[0]
+    if size is None and len(set(sizes)) > 1:
+        size = _common_size(sizes)
+    if size is not None:
+        width = height = size
+    channels = data.channels or max(natural)
+    return transforms.View(size, channels, data.flip, data.random_crop), (height, width, channels)
+
+
+def _common_size(sizes: Sequence[tuple[int, int]]) -> int:
+    """The side of a square for images of different sizes: few are enlarged much, and networks can halve it."""
+    shorter = int(np.median([min(size) for size in sizes]))
+    return min(shorter // 8 * 8 or shorter, LARGEST)
 
 
 def read_image(path: str, shape: tuple[int, int, int], flag: str) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 from genjax.data import transforms
 from genjax.data.dataset import Dataset, hold_out
 from genjax.data.images import EncodedImages, images_dataset
+from genjax.data.text import windows_dataset
+from genjax.data.tokenizers import make_tokenizer
 from genjax.errors import UserError
 from genjax.experiment import Data
 
@@ -18,9 +20,11 @@ HELD_OUT = ("validation", "test")
 def tfds(data: Data, name: str) -> Dataset:
     """`tfds:NAME`, or NAME/CONFIG: the first image feature, and the first class label if there is one.
 
-    --data.path is TFDS's data_dir; without it, that of TFDS (TFDS_DATA_DIR, ~/tensorflow_datasets). Training
-    reads the split `train`; `validation`, `test` or else a share of `train` validates. Raises UserError where
-    the data set is not prepared, or not in a format with random access, and where it has no image.
+    Without images it is the feature `text`, read into memory, each example closed by the tokenizer's end-of-text
+    token, or a line break. --data.path is TFDS's data_dir; without it, that of TFDS (TFDS_DATA_DIR,
+    ~/tensorflow_datasets). Training reads the split `train`; `validation`, `test` or else a share of `train`
+    validates. Raises UserError where the data set is not prepared, or not in a format with random access, and where
+    it has neither image nor text.
     """
     from tensorflow_datasets import decode, features  # seconds to import
     from tensorflow_datasets.core import read_only_builder, registered
@@ -39,14 +43,14 @@ def tfds(data: Data, name: str) -> Dataset:
         raise UserError(f"tfds:{name}: its description cannot be read ({_line(error)}); {prepare}") from error
     info = builder.info
     image = _first(info.features, features.Image)
-    if image is None:
-        raise UserError(f"tfds:{name}: has no image; its features are {', '.join(info.features)}")
+    if image is None and not ("text" in info.features and isinstance(info.features["text"], features.Text)):
+        raise UserError(f"tfds:{name}: has no image and no `text`; its features are {', '.join(info.features)}")
     if "train" not in info.splits:
         raise UserError(f"tfds:{name}: has no split named train, only {', '.join(info.splits)}")
     held = next((split for split in HELD_OUT if split in info.splits), None)
     try:
         stores = [
-            builder.as_data_source(split, decoders={image: decode.SkipDecoding()})
+            builder.as_data_source(split, decoders={image or "text": decode.SkipDecoding()})
             for split in ("train", held)
             if split is not None
         ]
@@ -60,6 +64,8 @@ def tfds(data: Data, name: str) -> Dataset:
         raise UserError(f"tfds:{name}: a split is empty; {prepare}")
     if held is None:
         stores, ids = stores * 2, hold_out(len(stores[0]), data.validation, f"tfds:{name}")
+    if image is None:
+        return _text(data, [[store[i]["text"] for i in part] for store, part in zip(stores, ids)], f"tfds:{name}")
     label = _first(info.features, features.ClassLabel)
     names = () if label is None else tuple(info.features[label].names)
     view, shape = _view(data, info.features[image].shape, name)
@@ -80,6 +86,19 @@ def tfds(data: Data, name: str) -> Dataset:
 
 def _example(record: dict[str, Any], image: str, label: str | None) -> tuple[io.BytesIO, int | None]:
     return io.BytesIO(record[image]), None if label is None else int(record[label])
+
+
+def _text(data: Data, splits: list[list[bytes]], name: str) -> Dataset:
+    """The examples of (training, validation) as text; merges of byte pairs are learned from the training split."""
+    train, validation = ([text.decode("utf-8", errors="replace") for text in split] for split in splits)
+    learned = train + validation + ["\n"] if data.tokenizer == "char" else train
+    tokenizer = make_tokenizer(data.tokenizer, learned)
+    end = tokenizer.encode("\n") if tokenizer.end_of_text is None else np.array([tokenizer.end_of_text], np.int32)
+    tokens = [
+        np.concatenate([part for text in texts for part in (tokenizer.encode(text), end)])
+        for texts in (train, validation)
+    ]
+    return windows_dataset(*tokens, data.context, tokenizer, name)
 
 
 def _first(features: Any, kind: type) -> str | None:

@@ -1,7 +1,7 @@
 """Text to token ids and back: bytes, characters, and byte pairs (BPE).
 
-A token stands for a fixed string of bytes, its *piece*; decoding joins pieces, and what is not UTF-8 is
-replaced.
+A token stands for a fixed string of bytes, its *piece*; decoding joins pieces, and what is not UTF-8 or has
+no piece is replaced by U+FFFD.
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 from genjax.errors import UsageError, UserError
 
 FILE = "tokenizer.json"
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 END_OF_TEXT = "<|endoftext|>"
 KINDS = "byte, char, bpe:SIZE or gpt2:FOLDER"
 
@@ -25,8 +26,9 @@ CHUNK = 2**16  # characters encoded at once
 
 
 class Tokenizer(Protocol):
-    """Ids are in [0, vocabulary); every id can be decoded."""
+    """Ids are in [0, vocabulary); others decode to the replacement character."""
 
+    pieces: Sequence[bytes]
     vocabulary: int
     byte_lengths: np.ndarray  # (V,) int32, UTF-8 bytes that each id stands for; 0 for the end of text
     end_of_text: int | None
@@ -51,7 +53,8 @@ class _Pieces:
         self.byte_lengths = np.array([len(piece) for piece in pieces], np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:
-        return b"".join(self.pieces[int(i)] for i in ids).decode("utf-8", errors="replace")
+        pieces = (self.pieces[i] if 0 <= i < self.vocabulary else REPLACEMENT for i in map(int, ids))
+        return b"".join(pieces).decode("utf-8", errors="replace")
 
     def _write(self, folder: Path, text: str) -> None:
         (Path(folder) / FILE).write_text(text, encoding="utf-8")

@@ -42,6 +42,8 @@ def shorter_side_to(size: int, width: int, height: int) -> tuple[int, int]:
 
 def oriented_size(image: Image.Image) -> tuple[int, int]:
     """(width, height) as it is meant to be seen, without decoding the image."""
+    if image.width == image.height:  # PNG's EXIF may stand behind the pixels: Pillow decodes them to find it
+        return image.size
     turned = image.getexif().get(ORIENTATION, 1) >= 5
     return image.size[::-1] if turned else image.size
 

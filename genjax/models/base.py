@@ -20,8 +20,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.errors import UserError
+from genjax.errors import UsageError, UserError
 from genjax.spec import DataSpec
+
+ROW = 8  # samples that may belong together, such as the steps of an interpolation: `draw` keeps whole rows in a call
 
 Array = jax.Array
 Tree = Any
@@ -49,6 +51,13 @@ class LossOutput(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class SampleOptions:
     """What a user may choose when sampling; a model extends it. Hashable, static under `jit`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelOptions(SampleOptions):
+    """Of a model that may be conditional on the label; `Model.check` refuses `label` where it is not."""
+
+    label: tuple[int, ...] = ()  # classes, in turn; () = all
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,6 +124,8 @@ class Model:
 
     def check(self, options: SampleOptions) -> SampleOptions:
         """The options with what they leave open filled in. Raises UsageError where they do not go with the model."""
+        if getattr(options, "label", ()) and not getattr(self, "conditional", False):
+            raise UsageError("--label: this model was trained without labels (--model.conditional)")
         return options
 
     def needs_data(self, options: SampleOptions) -> bool:
@@ -127,7 +138,8 @@ class Model:
         """Draws one sample for each row of `conditions`, which always holds `index` (N,).
 
         Returns {"image": (N, H, W, C)} in [-1, 1], perhaps with {"trajectory": (N, K, H, W, C)}, how each came to be;
-        or {"tokens": (N, T), "length": (N,)}.
+        or {"tokens": (N, T), "length": (N,)}. `columns` (N,), all the same number, beside images that belong together
+        in rows, says how many a row of the grid has.
         """
         raise NotImplementedError
 
@@ -157,3 +169,10 @@ def require(spec: DataSpec, field: str, system: str) -> Any:
             f"{system} needs data with {NEEDS[field]}; this data has none (see --data.source and --data.path)"
         )
     return value
+
+
+def require_agreement(model: Model, **found) -> None:
+    """Raises UserError where a field of the model was given, and is not what the data has. 0 says as little as None."""
+    for name, value in found.items():
+        if (given := getattr(model, name)) not in (None, 0, value):
+            raise UserError(f"model.{name} is {given}, but the data has {value}: leave model.{name} out")

@@ -1,6 +1,7 @@
 """Generative adversarial networks (Goodfellow et al. 2014, arXiv:1406.2661): DCGAN and its common losses."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple, Self
 
@@ -12,6 +13,7 @@ from genjax.errors import UsageError, UserError
 from genjax.models.base import (
     Array,
     Batch,
+    LabelOptions,
     LossOutput,
     Model,
     Params,
@@ -19,6 +21,7 @@ from genjax.models.base import (
     Tree,
     Turn,
     require,
+    require_agreement,
     valid_rows,
 )
 from genjax.nn import gan, noise
@@ -50,10 +53,14 @@ OBJECTIVES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class GANOptions(SampleOptions):
+class GANOptions(LabelOptions):
     """`truncation` scales the latent: below 1 the images are more typical and less varied."""
 
     truncation: float = 1.0
+
+    def __post_init__(self):
+        if not 0 <= self.truncation < math.inf:
+            raise UsageError(f"--truncation {self.truncation}: must be 0 or a positive number")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +99,8 @@ class GAN(Model):
         for name in ("latent", "generator_width", "discriminator_width", "critic_steps", "r1_every"):
             if getattr(self, name) < 1:
                 raise UsageError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+        if self.classes is not None and self.classes < 0:
+            raise UsageError(f"model.classes must not be negative, not {self.classes}")
         for name in ("clip", "gradient_penalty", "r1_gamma"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"model.{name} must not be negative (0 turns it off), not {getattr(self, name)}")
@@ -123,15 +132,11 @@ class GAN(Model):
         }
 
     def resolve(self, spec: DataSpec) -> Self:
-        found = {"image_shape": tuple(require(spec, "image_shape", "GAN"))}
+        found = {"image_shape": require(spec, "image_shape", "GAN")}
         conditional = bool(spec.classes) if self.conditional is None else self.conditional
         if conditional:
             found["classes"] = require(spec, "classes", "a conditional GAN")
-        for name, value in found.items():
-            if getattr(self, name) not in (None, value):
-                raise UserError(
-                    f"model.{name} is {getattr(self, name)}, but the data has {value}: leave model.{name} out"
-                )
+        require_agreement(self, **found)
         return dataclasses.replace(self, conditional=conditional, **found)
 
     def init(self, key: Array, spec: DataSpec) -> tuple[Params, Tree]:

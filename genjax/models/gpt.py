@@ -26,6 +26,7 @@ from genjax.models.base import (
     Tree,
     Turn,
     require,
+    require_agreement,
     valid_rows,
 )
 from genjax.nn import transformer
@@ -45,6 +46,7 @@ class GPTOptions(SampleOptions):
     top_p: float = 1.0  # only the likeliest that together reach this probability; 1 = all
     max_new_tokens: int | None = None  # None = up to the context
     prompt: tuple[str, ...] = ()  # texts to continue
+    stop: str | None = None  # a text of one token that ends a sample, as the end-of-text token does where there is one
 
     def __post_init__(self):
         if not 0 <= self.temperature < math.inf:
@@ -71,6 +73,7 @@ class GPT(Model):
     hidden: int | None = None  # of the MLP; None = 4 width
     context: int | None = None  # None = the data's
     vocabulary: int | None = None  # None = the data's
+    data_vocabulary: int | None = None  # None = the data's; the model's own ids from there on are never drawn
     dropout: float = 0.0
     positions: Literal["learned", "rope"] = "learned"
     norm: Literal["layer", "rms"] = "layer"
@@ -87,7 +90,7 @@ class GPT(Model):
     rules: ClassVar = tuple((f"decoder/{path}", spec) for path, spec in transformer.RULES)
 
     def __post_init__(self):
-        sizes = ("layers", "heads", "kv_heads", "width", "hidden", "context", "vocabulary", "unroll")
+        sizes = ("layers", "heads", "kv_heads", "width", "hidden", "context", "vocabulary", "data_vocabulary", "unroll")
         for name in (*sizes, "vocabulary_multiple"):
             if (size := getattr(self, name)) is not None and size < 1:
                 raise UsageError(f"GPT: {name} is {size}, must be positive")
@@ -127,7 +130,13 @@ class GPT(Model):
         ):
             if ours is not None and ours < data:
                 raise UserError(f"GPT's {name} {ours} is less than the data's {data}: set --model.{name} {data}")
-        return dataclasses.replace(self, context=self.context or context, vocabulary=self.vocabulary or vocabulary)
+        require_agreement(self, data_vocabulary=vocabulary)
+        return dataclasses.replace(
+            self,
+            context=self.context or context,
+            vocabulary=self.vocabulary or vocabulary,
+            data_vocabulary=vocabulary,
+        )
 
     def on(self, platform: str) -> "GPT":
         unroll = self.layers if platform == "cpu" and self.layers <= UNROLLED_LAYERS else 1
@@ -201,13 +210,13 @@ class GPT(Model):
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: GPTOptions
     ) -> dict[str, Array]:
-        """Continues prompts, or a start token; see `genjax.nn.decoding.generate`.
+        """Continues prompts, or a start token, by ids that the data has; see `genjax.nn.decoding.generate`.
 
         Conditions:
           index (N,): rows draw their own noise from it.
           prompt (N, P) int32 padded on the right, prompt_length (N,) int32 from 1 to P. Without them
           start (N,) int32, the token before the text (end of text, or a newline); 0 where absent.
-          stop () or (N,) int32: the id that ends a row, negative or absent for none.
+          stop (), (N,) or (N, S) int32: the ids that end a row, negative or absent for none.
 
         Returns:
           tokens (N, P + new), prompt or start token included; length (N,), the stop token included.
@@ -222,10 +231,12 @@ class GPT(Model):
             length_N = jnp.ones((n,), jnp.int32)
         new_tokens = options.max_new_tokens or max(1, self.context - prompt_NP.shape[1])
         slots = min(self.context, prompt_NP.shape[1] + new_tokens)
-        decoder = self.networks()["decoder"]
+        stop = jnp.asarray(conditions.get("stop", -1))
+        decoder, known = self.networks()["decoder"], self.data_vocabulary or self.vocabulary
 
         def extend(tokens_NT, cache, start):
-            return decoder.apply({"params": params["decoder"]}, tokens_NT, cache=cache, start=start)
+            logits_NTV, cache = decoder.apply({"params": params["decoder"]}, tokens_NT, cache=cache, start=start)
+            return jnp.where(jnp.arange(logits_NTV.shape[-1]) < known, logits_NTV, -jnp.inf), cache
 
         return generate(
             extend,
@@ -236,7 +247,7 @@ class GPT(Model):
             index_N,
             new_tokens=new_tokens,
             context=self.context,
-            stop_N=jnp.broadcast_to(conditions.get("stop", -1), (n,)),
+            stop_N=stop if stop.ndim == 2 else jnp.broadcast_to(stop, (n,)),
             temperature=options.temperature,
             top_k=options.top_k,
             top_p=options.top_p,

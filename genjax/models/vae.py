@@ -14,8 +14,10 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError, UserError
 from genjax.models.base import (
+    ROW,
     Array,
     Batch,
+    LabelOptions,
     LossOutput,
     Model,
     Params,
@@ -23,6 +25,7 @@ from genjax.models.base import (
     Tree,
     Turn,
     require,
+    require_agreement,
     valid_rows,
 )
 from genjax.nn import autoencoder, noise
@@ -46,7 +49,7 @@ class Decoder(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
-class VAEOptions(SampleOptions):
+class VAEOptions(LabelOptions):
     """prior: decode z ~ N(0, I). reconstruct: validation images, each followed by its reconstruction.
     interpolate: each row of eight leads from one validation image to another."""
 
@@ -54,8 +57,8 @@ class VAEOptions(SampleOptions):
     temperature: float = 1.0  # scales the standard deviation of the prior
 
     def __post_init__(self):
-        if self.temperature < 0:
-            raise UsageError(f"--temperature {self.temperature}: must not be negative")
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"--temperature {self.temperature}: must be 0 or a positive number")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,10 @@ class VAE(Model):
     def __post_init__(self):
         if min(self.latent, self.blocks, self.iwae_samples, *self.widths) < 1 or not self.widths:
             raise UsageError("VAE: latent, blocks, iwae_samples and all widths must be positive")
+        if not 0 <= self.beta < math.inf:
+            raise UsageError(f"VAE: beta is {self.beta}, must be 0 or a positive number")
+        if min(self.kl_warmup_steps, self.classes or 0) < 0:
+            raise UsageError("VAE: kl_warmup_steps and classes must not be negative")
 
     @property
     def best(self) -> tuple[str, str]:
@@ -111,6 +118,7 @@ class VAE(Model):
         shape = require(spec, "image_shape", "VAE")
         conditional = bool(spec.classes) if self.conditional is None else self.conditional
         classes = require(spec, "classes", "a conditional VAE") if conditional else 0
+        require_agreement(self, image_shape=shape, **({"classes": classes} if conditional else {}))
         if self.network == "spatial" and any(side % self.downsampling for side in shape[:2]):
             raise UserError(
                 f"{len(self.widths)} levels divide the image's sides by {self.downsampling}, which does not go into "
@@ -240,7 +248,10 @@ class VAE(Model):
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: VAEOptions
     ) -> dict[str, Array]:
-        """Means of p(x | z). `conditions` holds `label` if conditional, `image` unless the mode is "prior"."""
+        """Means of p(x | z), in rows of eight `columns` unless the mode is "prior".
+
+        `conditions` holds `label` if conditional, `image` unless the mode is "prior".
+        """
         index, label = conditions["index"], self._label(conditions)
         if options.mode == "prior":
             z = options.temperature * noise.normal(key, index, self.latent_shape)
@@ -248,11 +259,13 @@ class VAE(Model):
         image = conditions["image"]
         z, _ = self.encode(params, self.seen(image, key, index), label)
         if options.mode == "interpolate":
-            return {"image": self.interpolate(params, z, label)}
-        pairs = jnp.stack([image, self.decoded_image(params, z, label)], axis=1)
-        return {"image": pairs.reshape(-1, *self.image_shape)[: image.shape[0]]}
+            shown = self.interpolate(params, z, label)
+        else:
+            pairs = jnp.stack([image, self.decoded_image(params, z, label)], axis=1)
+            shown = pairs.reshape(-1, *self.image_shape)[: image.shape[0]]
+        return {"image": shown, "columns": jnp.full(index.shape, ROW)}
 
-    def interpolate(self, params: Params, z_BZ: Array, label_B: Array | None, steps: int = 8) -> Array:
+    def interpolate(self, params: Params, z_BZ: Array, label_B: Array | None, steps: int = ROW) -> Array:
         """(B, H, W, C): each `steps` images lie on the straight line from one z to another."""
         rows = -(-z_BZ.shape[0] // steps)
         start, end = z_BZ[:rows], jnp.roll(z_BZ, -rows, axis=0)[:rows]

@@ -77,7 +77,7 @@ def generate(
       cache: empty, with min(context, P + new_tokens) slots.
       prompt_NP: int32, padded on the right.
       length_N: how many tokens of each prompt count, 1 to P.
-      stop_N: the id that ends a row, negative for none.
+      stop_N: (N,) or (N, S), the ids that end a row, negative for none.
 
     Returns:
       tokens (N, P + new_tokens), prompt included and 0 after the end; length (N,), the stop token included.
@@ -85,6 +85,7 @@ def generate(
     n, p = prompt_NP.shape
     total = p + new_tokens
     last_N = length_N + new_tokens  # where a row ends at the latest
+    stop_NS = stop_N.reshape(n, -1)
     tokens_NT = jnp.pad(prompt_NP, ((0, 0), (0, new_tokens)))
     tokens_NT = jnp.where(jnp.arange(total) < length_N[:, None], tokens_NT, 0)
 
@@ -115,7 +116,8 @@ def generate(
         following = jnp.where(forced | done, given, fresh)
         tokens = jax.lax.dynamic_update_index_in_dim(tokens, following, at + 1, axis=1)
         length = jnp.where(forced | done, length, at + 2)
-        done |= ~forced & ((following == stop_N) | (at + 2 >= last_N))
+        stopped = (following[:, None] == stop_NS).any(axis=1)
+        done |= ~forced & (stopped | (at + 2 >= last_N))
         return at + 1, tokens, length, done, cache
 
     begin = jnp.min(length_N) - 1

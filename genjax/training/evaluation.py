@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 
 from genjax.data import Dataset, validation_batches
-from genjax.errors import UsageError
+from genjax.errors import UsageError, UserError
 from genjax.metrics import SET_METRICS
 from genjax.training.engine import Engine
 from genjax.training.sampling import draw
@@ -47,7 +47,10 @@ def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[st
     # Every process reads the whole set: all compute the same numbers, and keep the same best checkpoint.
     batches = list(validation_batches(dataset, engine.experiment.data.batch_size, examples=size))
     real = {k: np.concatenate([b[k][b["valid"]] for b in batches]) for k in ("image", "label") if k in batches[0]}
+    count = len(real["image"])  # without the unreadable ones
+    if not count:
+        raise UserError(f"{', '.join(names)}: none of the first {size} validation images can be read")
     conditions = {"label": real["label"]} if "label" in real else {}
     options = engine.model.Options()
-    generated = draw(engine, state, size, seed=engine.experiment.train.seed, options=options, given=conditions)
+    generated = draw(engine, state, count, seed=engine.experiment.train.seed, options=options, given=conditions)
     return {name: float(SET_METRICS[name](real["image"], generated["image"])) for name in names}

@@ -7,6 +7,7 @@ step (lazy regularization) or once in five (a critic ratio) follows the same sch
 import jax
 import optax
 
+from genjax.errors import UsageError
 from genjax.experiment import EntryOptim, Optim
 
 
@@ -32,7 +33,15 @@ def schedule(optim: EntryOptim, steps: int) -> optax.Schedule:
 
 
 def transform(optim: EntryOptim) -> optax.GradientTransformation:
-    """Gradient -> direction of descent, to be multiplied by -learning_rate."""
+    """Gradient -> direction of descent, to be multiplied by -learning_rate.
+
+    Raises UsageError for weight decay with another optimizer than AdamW.
+    """
+    if optim.weight_decay and optim.name != "adamw":
+        raise UsageError(
+            f"weight_decay {optim.weight_decay} is AdamW's decoupled decay, not one of {optim.name}: set --optim.name "
+            "adamw, or --optim.weight-decay 0"
+        )
     direction = {
         "adam": lambda: optax.scale_by_adam(optim.b1, optim.b2, optim.eps),
         "adamw": lambda: optax.scale_by_adam(optim.b1, optim.b2, optim.eps),
@@ -45,8 +54,14 @@ def transform(optim: EntryOptim) -> optax.GradientTransformation:
 
 
 def decay_mask(params) -> dict:
-    """True where weight decay applies: everything but biases and normalization scales.
+    """True where weight decay applies: matrices and tables, but no biases, normalization scales and single numbers.
 
-    Told by the parameter's name, since stacked layers give a bias two dimensions.
+    Told by the name too, since the bias of attention's heads has several dimensions; the first dimension of the
+    stacked layers, which stand under "blocks", does not count.
     """
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key not in ("bias", "scale"), params)
+
+    def decays(path, array) -> bool:
+        names = [key.key for key in path]
+        return names[-1] not in ("bias", "scale") and array.ndim - ("blocks" in names) > 1
+
+    return jax.tree_util.tree_map_with_path(decays, params)

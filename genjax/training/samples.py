@@ -35,7 +35,8 @@ def save_outputs(path: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> 
         if (frames_NKHWC := outputs.get("trajectory")) is not None:
             columns, frames = frames_NKHWC.shape[1], np.concatenate(frames_NKHWC[:STRIPS])
             write_atomic(path.with_name(f"{path.stem}-trajectory.png"), _png(image_grid(frames, columns)))
-        buffer.write(_png(image_grid(outputs["image"])))
+        columns = outputs.get("columns")
+        buffer.write(_png(image_grid(outputs["image"], None if columns is None else int(columns[0]))))
     elif path.suffix == ".txt":
         buffer.write(text_sheet(outputs["tokens"], outputs.get("length"), tokenizer).encode(errors="replace"))
     else:
@@ -59,6 +60,7 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
         raise UserError(f"samples of shape {x_NHWC.shape} are no pictures: expected (N, H, W, 1 or 3), N at least 1")
     x_NHWC = np.round((np.clip(x_NHWC, -1, 1) + 1) * 127.5).astype(np.uint8)
     columns = columns or math.ceil(math.sqrt(len(x_NHWC) * x_NHWC.shape[1] / x_NHWC.shape[2]))
+    columns = min(columns, len(x_NHWC))
     rows = math.ceil(len(x_NHWC) / columns)
     factor = math.ceil(WIDTH / (columns * x_NHWC.shape[2]))
     x_NHWC = x_NHWC.repeat(factor, axis=1).repeat(factor, axis=2)

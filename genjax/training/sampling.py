@@ -7,12 +7,12 @@ import numpy as np
 from genjax.data import Dataset, validation_batches
 from genjax.data.images import read_image, read_mask
 from genjax.errors import UsageError, UserError
-from genjax.models.base import Model, SampleOptions
+from genjax.models.base import ROW, Model, SampleOptions
 from genjax.spec import DataSpec
 from genjax.training.engine import Engine
 from genjax.training.state import TrainState
 
-ARRAYS = ("label", "prompt", "init", "mask")  # options that become conditions
+ARRAYS = ("label", "prompt", "stop", "init", "mask")  # options that become conditions
 
 
 def draw(
@@ -26,7 +26,7 @@ def draw(
 ) -> dict[str, np.ndarray]:
     """`num` samples; `given` holds arrays (num, ...) to condition on. Sample i is a function of (seed, i, given[i])."""
     conditions = {"index": np.arange(num, dtype=np.int32), **given}
-    size = min(num, engine.experiment.data.batch_size)
+    size = min(num, -(-engine.experiment.data.batch_size // ROW) * ROW)
     chunks = []
     for start in range(0, num, size):
         rows = np.minimum(np.arange(start, start + size), num - 1)  # the last call repeats its last row
@@ -42,11 +42,11 @@ def conditions(
     Labels and prompts are repeated in turn until there are enough; labels not asked for run through all classes.
 
     Returns:
-      The arrays, each (num, ...), and the options with `label`, `prompt`, `init` and `mask` taken out, so that they
-      compile once.
+      The arrays, each (num, ...), and the options with ARRAYS taken out, so that they compile once.
 
     Raises:
-      UsageError: options that the model has not, a label that is no class, an image that cannot be read.
+      UsageError: options that the model has not, a label that is no class, a stop that is no token, an image that
+        cannot be read.
     """
     options = model.check(options)
     given = {}
@@ -56,10 +56,14 @@ def conditions(
             raise UsageError(f"--label {bad[0]}: the classes are 0 to {spec.classes - 1}")
         given["label"] = np.resize(np.asarray(labels, np.int32), num)
     if model.needs_data(options):
+        if getattr(options, "label", ()):
+            raise UsageError("--label: these samples are made from validation images, which have their own labels")
         batch = next(validation_batches(dataset, num))
         given |= {name: batch[name] for name in ("image", "label") if name in batch}
     if tokenizer is not None:
         given |= _prompts(options, tokenizer, num)
+    elif getattr(options, "prompt", ()) or getattr(options, "stop", None) is not None:
+        raise UsageError("--prompt and --stop are texts, and this run's data has no tokenizer to read them")
     if init := getattr(options, "init", None):
         given["init"] = _repeated(read_image(init, spec.image_shape, "--init"), num)
         if options.mask:
@@ -75,6 +79,7 @@ def _repeated(array: np.ndarray, num: int) -> np.ndarray:
 def _prompts(options: SampleOptions, tokenizer, num: int) -> dict[str, np.ndarray]:
     prompts = [tokenizer.encode(text) for text in getattr(options, "prompt", ()) if text]
     end = -1 if tokenizer.end_of_text is None else tokenizer.end_of_text
+    stops = [end] if (stop := getattr(options, "stop", None)) is None else [end, _token(stop, tokenizer)]
     if not prompts:
         prompts = [np.asarray([end if end >= 0 else _line_break(tokenizer)])]  # what stands before a text begins
     rows = [prompts[i % len(prompts)] for i in range(num)]
@@ -82,7 +87,17 @@ def _prompts(options: SampleOptions, tokenizer, num: int) -> dict[str, np.ndarra
     for row, ids in zip(padded, rows):
         row[: len(ids)] = ids
     lengths = np.asarray([len(ids) for ids in rows], np.int32)
-    return {"prompt": padded, "prompt_length": lengths, "stop": np.full((num,), end, np.int32)}
+    return {"prompt": padded, "prompt_length": lengths, "stop": np.tile(np.int32(stops), (num, 1))}
+
+
+def _token(stop: str, tokenizer) -> int:
+    try:
+        ids = tokenizer.encode(stop)
+    except UserError as error:
+        raise UsageError(f"--stop {stop!r}: {error}") from None
+    if len(ids) != 1:
+        raise UsageError(f"--stop {stop!r}: must be one token of this run's tokenizer, not {len(ids)}")
+    return int(ids[0])
 
 
 def _line_break(tokenizer) -> int:

@@ -97,6 +97,11 @@ def test_tokens(tmp_path):
         ({"image": images(4, 2, 2), "label": np.arange(3)}, "4 images, but 3 labels"),
         ({"image": images(4, 2, 2), "label": np.array([0, 1, -1, 0])}, "from -1"),
         ({"image": images(4, 2, 2), "label": np.full(4, 0.5)}, "float64"),
+        ({"x_train": images(4, 2, 2), "x_test": images(4, 2, 2) / 255}, "different types, uint8 and float"),
+        (
+            {"x_train": images(4, 2, 2), "x_test": images(4, 2, 2).astype(np.uint16)},
+            "different types, uint8 and uint16",
+        ),
         ({"image": np.array([{}], object)}, "plain arrays"),
         ({"tokens": np.array([[0, -1], [0, 1]])}, "from 0 on"),
         ({"tokens": np.zeros((4, 3))}, "integers"),

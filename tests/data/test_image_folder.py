@@ -128,6 +128,12 @@ def test_strict_refuses_them(tmp_path):
     with pytest.raises(UserError, match=r"0\.png: unreadable image"):
         load(Data(path=data.path, image_size=8, strict=True))
     (tmp_path / "train/0.png").unlink()
+    with pytest.raises(UserError, match=r"2\.png: unreadable image"):
+        load(Data(path=data.path, image_size=8, strict=True))
+    for split in ("train", "test"):
+        file = tmp_path / split / "2.png"  # its header is whole
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
+        file.write_bytes(file.read_bytes()[:5000])
     dataset = load(Data(path=data.path, image_size=8, strict=True))
     with pytest.raises(UserError, match=r"2\.png: unreadable image"):
         next(train_batches(dataset, 5, 0))
@@ -141,12 +147,40 @@ def test_all_unreadable(tmp_path):
             load(Data(path=str(tmp_path), image_size=size))
 
 
-def test_different_sizes_ask_for_one(tmp_path):
-    write(tmp_path / "0.png", size=(8, 8))
-    write(tmp_path / "1.png", size=(8, 9))
-    with pytest.raises(UserError, match=r"--data\.image-size"):
-        load(Data(path=str(tmp_path)))
+@pytest.mark.parametrize(
+    ("sizes", "side"),
+    [
+        ([(8, 8), (8, 9)], 8),
+        ([(30, 21), (50, 39), (90, 80)], 32),  # the median of the shorter sides is 39
+        ([(4, 5), (6, 5), (5, 9)], 5),
+        ([(700, 500), (400, 300), (5, 5)], 256),
+    ],
+)
+def test_different_sizes_become_the_median_of_the_shorter_sides(tmp_path, sizes, side):
+    for n, size in enumerate(sizes):
+        write(tmp_path / f"{n}.png", size=size)
+    dataset = load(Data(path=str(tmp_path)))
+    assert dataset.spec.image_shape == (side, side, 3)
+    assert next(train_batches(dataset, 2, 0))["image"].shape == (2, side, side, 3)
     assert load(Data(path=str(tmp_path), image_size=4)).spec.image_shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("image_size", [None, 8])
+def test_one_image_in_colour_makes_all_colour(tmp_path, image_size):
+    for n in range(200):
+        write(tmp_path / f"{n:03}.png", mode="RGB" if n >= 150 else "L")
+    assert load(Data(path=str(tmp_path), image_size=image_size)).spec.image_shape == (8, 8, 3)
+    assert load(Data(path=str(tmp_path), image_size=image_size, channels=1)).spec.image_shape == (8, 8, 1)
+
+
+def test_where_the_images_sampled_are_unreadable_the_others_tell(tmp_path):
+    for n in range(130):  # every third is looked at
+        write(tmp_path / "train" / f"{n:03}.png")
+        if n % 3 == 0:
+            (tmp_path / "train" / f"{n:03}.png").write_bytes(b"")
+    write(tmp_path / "test" / "0.png")
+    (tmp_path / "test" / "0.png").write_bytes(b"")
+    assert load(Data(path=str(tmp_path), image_size=8)).spec.image_shape == (8, 8, 3)
 
 
 def test_empty_and_ambiguous_folders(tmp_path):

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from genjax.data import load, train_batches, validation_batches
+from genjax.data import load, require_unchanged, train_batches, validation_batches
 from genjax.data.pipeline import batch_ids
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
@@ -137,3 +137,23 @@ def test_import_is_light():
     heavy = ("tensorflow", "tensorflow_datasets", "grain", "sklearn", "tokenizers")
     code = f"import sys, genjax.data; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_run_notices_that_its_data_has_changed(tmp_path):
+    text = tmp_path / "text.txt"
+
+    def loaded(content, tokenizer="char"):
+        text.write_text(content)
+        return load(Data(path=str(text), context=4, tokenizer=tokenizer))
+
+    then = loaded("abc " * 50)
+    require_unchanged(then, then.spec, then.tokenizer)
+    require_unchanged(loaded("cab " * 70), then.spec, then.tokenizer)
+    for changed, message in (
+        (loaded("abcd" * 50 + " "), "vocabulary was 4, and is 5 now"),
+        (loaded("abd " * 50), "its text gives other tokens"),
+        (loaded("abc " * 50, "byte"), "vocabulary was 4, and is 256 now"),
+        (load(Data()), "image_shape was None"),
+    ):
+        with pytest.raises(UserError, match=f"the data is not what the run was trained on: .*{message}"):
+            require_unchanged(changed, then.spec, then.tokenizer)

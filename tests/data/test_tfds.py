@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from PIL import Image
 from genjax.data import load, train_batches, validation_batches
 from genjax.errors import UserError
 from genjax.experiment import Data
+from genjax.recipes import load_experiment
 
 SIZES = {"train": 12, "test": 4}
 
@@ -52,6 +54,114 @@ def prepared(tmp_path_factory):
         GenjaxTiny.splits, GenjaxTiny.shape = splits, shape
         GenjaxTiny(data_dir=root / name, file_format="array_record").download_and_prepare()
     return root
+
+
+def prepare(name, features, splits, root):
+    """Examples, as TFDS itself prepares them under a data set's public name."""
+    import tensorflow_datasets as tfds
+
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, manager):
+            return {split: enumerate(examples) for split, examples in splits.items()}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+    Builder.name = name
+    Builder(data_dir=root, file_format="array_record").download_and_prepare()
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory):
+    """MNIST, CIFAR-10 and CelebA: the features that TFDS gives them, a few random images."""
+    import tensorflow_datasets as tfds
+
+    root = tmp_path_factory.mktemp("public")
+    random = np.random.default_rng(0)
+    digit = tfds.features.ClassLabel(num_classes=10)
+    attributes = {"Male": np.bool_, "Young": np.bool_}
+
+    def image(shape, suffix):
+        file = root / f"{random.integers(2**60)}.{suffix}"
+        Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8).squeeze()).save(file)
+        return str(file)
+
+    def split(count, shape, suffix, **fields):
+        return [{"image": image(shape, suffix), **{k: v(n) for k, v in fields.items()}} for n in range(count)]
+
+    mnist, cifar, celeba = (28, 28, 1), (32, 32, 3), (218, 178, 3)
+    features = {"image": tfds.features.Image(shape=mnist), "label": digit}
+    splits = {"train": split(6, mnist, "png", label=int), "test": split(2, mnist, "png", label=int)}
+    prepare("mnist", features, splits, root)
+
+    features = {"id": tfds.features.Text(), "image": tfds.features.Image(shape=cifar), "label": digit}
+    splits = {name: split(n, cifar, "png", id=str, label=int) for name, n in (("train", 6), ("test", 2))}
+    prepare("cifar10", features, splits, root)
+
+    jpeg = tfds.features.Image(shape=celeba, encoding_format="jpeg")
+    features = {"image": jpeg, "landmarks": {"lefteye_x": np.int64}, "attributes": attributes}
+    fields = {"landmarks": lambda n: {"lefteye_x": n}, "attributes": lambda n: {"Male": n % 2 > 0, "Young": True}}
+    splits = {name: split(n, celeba, "jpg", **fields) for name, n in (("train", 6), ("validation", 3), ("test", 2))}
+    prepare("celeb_a", features, splits, root)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shape", "classes", "held"),
+    [
+        ("vae_mnist", (28, 28, 1), 10, 2),
+        ("dcgan_mnist", (28, 28, 1), 10, 2),
+        ("ddpm_cifar10", (32, 32, 3), 10, 2),
+        ("dcgan_celeba64", (64, 64, 3), None, 3),
+    ],
+)
+def test_the_data_of_recipes(public, recipe, shape, classes, held):
+    experiment = load_experiment(recipe)
+    dataset = load(dataclasses.replace(experiment.data, path=str(public)))
+    spec = dataset.spec
+    assert (spec.image_shape, spec.classes, spec.train_examples, spec.validation_examples) == (shape, classes, 6, held)
+    assert experiment.model.resolve(spec).image_shape == shape
+    batch = next(train_batches(dataset, 6, 0))
+    assert batch["image"].shape == (6, *shape) and batch["image"].dtype == np.float32
+    assert -1 <= batch["image"].min() < -0.5 and 0.5 < batch["image"].max() <= 1
+    assert sorted(batch.get("label", range(6))) == list(range(6))
+    assert not dataset.skipped
+
+
+@pytest.mark.parametrize("tokenizer", ["byte", "char", "bpe:280"])
+@pytest.mark.parametrize("splits", [("train", "test"), ("train",)])
+def test_text(tmp_path, tokenizer, splits):
+    import tensorflow_datasets as tfds
+
+    texts = {split: [f"The {n}. text of {split}, naïve." for n in range(20)] for split in splits}
+    features = {"id": tfds.features.Text(), "text": tfds.features.Text()}
+    examples = {split: [{"id": str(n), "text": text} for n, text in enumerate(texts[split])] for split in splits}
+    prepare("notes", features, examples, tmp_path)
+    data = Data(source="tfds:notes", path=str(tmp_path), tokenizer=tokenizer, context=8)
+    dataset = load(data)
+    coder = dataset.tokenizer
+    end = coder.encode("\n")[0] if coder.end_of_text is None else coder.end_of_text
+    read = []
+    for source in (dataset.train, dataset.validation):
+        ends = np.flatnonzero(source.tokens_N == end)
+        read.append([coder.decode(part[part != end]) for part in np.split(source.tokens_N, ends + 1)[:-1]])
+        assert ends[-1] == len(source.tokens_N) - 1
+    assert all(set(read[n]) == set(texts[split]) for n, split in enumerate(splits) if len(splits) > 1)
+    assert sorted(read[0] + read[1]) == sorted(text for split in splits for text in texts[split])
+    assert len(read[1]) == (20 if len(splits) > 1 else 2)
+    assert dataset.spec.vocabulary == coder.vocabulary and dataset.spec.context == 8
+    assert next(validation_batches(dataset, 2))["bytes"].shape == (2, 8)
+
+
+def test_neither_image_nor_text(tmp_path):
+    prepare("numbers", {"x": np.int64}, {"train": [{"x": 1}]}, tmp_path)
+    with pytest.raises(UserError, match=r"tfds:numbers: has no image and no `text`; its features are x"):
+        load(Data(source="tfds:numbers", path=str(tmp_path)))
 
 
 def test_reads_what_was_written(prepared):

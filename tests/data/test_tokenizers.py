@@ -33,6 +33,8 @@ def test_every_id_can_be_decoded(tokenizer):
     rng = np.random.default_rng(0)
     assert isinstance(tokenizer.decode(rng.integers(0, tokenizer.vocabulary, 500)), str)
     assert isinstance(tokenizer.decode(range(tokenizer.vocabulary)), str)
+    a = tokenizer.encode("a")[0]
+    assert tokenizer.decode([a, tokenizer.vocabulary, -1, a]) == "a\ufffd\ufffda"
 
 
 def test_saved_and_loaded(tokenizer, tmp_path):

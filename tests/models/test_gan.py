@@ -7,12 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 
+from genjax.data import load
 from genjax.errors import UsageError, UserError
+from genjax.experiment import Data, Eval, Experiment
 from genjax.models.gan import GAN, OBJECTIVES, GANOptions
 from genjax.nn.gan import Downsample
 from genjax.nn.norm import spectral_normalize, spectral_vectors
 from genjax.spec import DataSpec
+from genjax.training import evaluation, run
+from genjax.training.engine import Engine
+from genjax.training.sampling import conditions as conditions_of
 
 KEY = jax.random.key(0)
 OPTIONS = GANOptions()
@@ -197,6 +203,37 @@ def test_samples_belong_to_their_index_and_follow_their_label():
     np.testing.assert_allclose(still, still[:1].repeat(6, 0), atol=1e-6)
 
 
+def test_labels_are_chosen_in_turn():
+    model = GAN(conditional=True).resolve(spec())
+    given, options = conditions_of(model, GANOptions(label=(2, 0)), spec(), None, None, 5)
+    assert given["label"].tolist() == [2, 0, 2, 0, 2] and options == OPTIONS
+    with pytest.raises(UsageError, match="--label 3: the classes are 0 to 2"):
+        conditions_of(model, GANOptions(label=(3,)), spec(), None, None, 5)
+    with pytest.raises(UsageError, match="--label: this model was trained without labels"):
+        conditions_of(GAN().resolve(spec()), GANOptions(label=(0,)), spec(), None, None, 5)
+
+
+def test_sets_are_compared_without_the_images_that_cannot_be_read(tmp_path):
+    for split, label, n in ((s, c, n) for s in ("train", "test") for c in "ab" for n in range(5)):
+        file = tmp_path / split / label / f"{n}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 50 * n).save(file)
+    torn = tmp_path / "test" / "a" / "3.png"
+    torn.write_bytes(torn.read_bytes()[:-30])
+    dataset = load(Data(path=str(tmp_path), batch_size=8))
+    tiny_gan = GAN(network="mlp", latent=4, generator_width=4, discriminator_width=4, conditional=True)
+    experiment = Experiment(tiny_gan, Data(batch_size=8), eval=Eval(set_size=10))
+    engine = Engine(run.resolve(experiment, dataset.spec), dataset.spec, jax.devices()[:1])
+    metrics = evaluation.evaluate(engine, engine.init(), dataset)
+    assert metrics["count"] == 9 and np.isfinite(metrics["swd"])
+    for file in (tmp_path / "test").glob("*/*.png"):
+        dataset.skipped[str(file)] = "torn"
+    dataset.skipped.pop(str(tmp_path / "test" / "b" / "4.png"))
+    with pytest.raises(UserError, match="swd: none of the first 1 validation images can be read"):
+        config = dataclasses.replace(engine.experiment, eval=Eval(set_size=1))
+        evaluation.evaluate(Engine(config, dataset.spec, jax.devices()[:1]), engine.init(), dataset)
+
+
 def test_evaluation_ignores_rows_that_fill_up():
     model, params, state = tiny()
     batch = batch_of()
@@ -224,6 +261,11 @@ def test_wrong_options_and_data_say_so():
         GAN(critic_steps=0)
     with pytest.raises(UsageError, match="clip must not be negative"):
         GAN(clip=-0.1)
+    with pytest.raises(UsageError, match="classes must not be negative"):
+        GAN(classes=-1)
+    for truncation in (-1.0, float("nan")):
+        with pytest.raises(UsageError, match="--truncation"):
+            GANOptions(truncation=truncation)
     with pytest.raises(UserError, match="needs data with images"):
         GAN().resolve(DataSpec(vocabulary=5))
     with pytest.raises(UserError, match="needs data with labels"):

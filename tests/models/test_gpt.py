@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.data import make_tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.interop.gpt2 import from_huggingface
 from genjax.models.gpt import GPT, GPTOptions
 from genjax.nn import transformer
 from genjax.spec import DataSpec
+from genjax.training.sampling import conditions
 
 SPEC = DataSpec(vocabulary=21, context=12)
 TINY = GPT(layers=2, heads=2, width=16, vocabulary_multiple=8)
@@ -200,6 +202,35 @@ def test_padded_ids_are_never_drawn_and_stop_ends():
     for row, free in zip(stopped, rows):
         assert row == (free[: free.index(7) + 1] if 7 in free else free)
     assert any(len(row) < 12 for row in stopped)
+    two = np.tile([-1, 7, 3], (64, 1))
+    for row, free in zip(sample(model, params, {"index": np.arange(64), "stop": two}, temperature=50.0), rows):
+        end = next((i for i, token in enumerate(free) if token in (3, 7)), len(free))
+        assert row == free[: end + 1]
+
+
+def test_ids_that_only_the_model_has_are_never_drawn():
+    model, params = build(dataclasses.replace(TINY, vocabulary=37), scale=0.0)
+    assert (model.vocabulary, model.padded_vocabulary, model.data_vocabulary) == (37, 40, 21)
+    rows = sample(model, params, {"index": np.arange(64)}, temperature=1e35, top_k=30)
+    assert {t for row in rows for t in row} == set(range(21))
+    assert model.resolve(SPEC) == model
+    with pytest.raises(UserError, match=r"model\.data_vocabulary is 21, but the data has 22"):
+        model.resolve(DataSpec(vocabulary=22, context=12))
+
+
+def test_a_stop_is_one_token_beside_the_end_of_text():
+    model = TINY.resolve(SPEC)
+    char, bpe = make_tokenizer("char", "ab\n"), make_tokenizer("bpe:257", "ab\n")
+    given, options = conditions(model, GPTOptions(stop="\n"), SPEC, None, char, 2)
+    assert given["stop"].tolist() == [[-1, 0]] * 2 and options == GPTOptions()
+    given, _ = conditions(model, GPTOptions(stop="\n"), SPEC, None, bpe, 2)
+    assert given["stop"].tolist() == [[bpe.end_of_text, bpe.encode("\n")[0]]] * 2
+    assert conditions(model, GPTOptions(), SPEC, None, bpe, 1)[0]["stop"].tolist() == [[bpe.end_of_text]]
+    for stop, message in (("ab", "must be one token .* not 2"), ("", "not 0"), ("z", "'z' does not occur")):
+        with pytest.raises(UsageError, match=f"--stop '{stop}': .*{message}"):
+            conditions(model, GPTOptions(stop=stop), SPEC, None, char, 2)
+    with pytest.raises(UsageError, match="no tokenizer"):
+        conditions(model, GPTOptions(stop="a"), SPEC, None, None, 2)
 
 
 def test_wrong_options_are_usage_errors():
