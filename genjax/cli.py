@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genjax.command_line import flags, parse, spelled_out
+from genjax.command_line import flags, parse
 from genjax.errors import UsageError, UserError
 
 if TYPE_CHECKING:
@@ -35,8 +35,12 @@ def main(argv: list[str] | None = None) -> None:
         absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax logs a traceback of what becomes our one line
     try:
         sys.exit(run(argv))
-    except (UserError, KeyboardInterrupt, BrokenPipeError, OSError) as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:
+        if "jax" in sys.modules:
+            from genjax.parallel.distributed import told
+
+            error = told(error)
+        if debug or not isinstance(error, UserError | KeyboardInterrupt | OSError):
             raise
         if isinstance(error, BrokenPipeError):  # `genjax list | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -153,8 +157,8 @@ def sample(argv: list[str]) -> None:
         out: Path | None = None  # .png, .txt or .npz; None = RUN/samples/sample-SEED
 
     args = parse(f"sample {out}", SampleArgs, SampleArgs(), rest)
-    if args.num < 1 or args.seed < 0:
-        raise UsageError(f"--num {args.num} --seed {args.seed}: take at least one sample, and a seed from 0")
+    if args.num < 1 or not 0 <= args.seed < 2**32:
+        raise UsageError(f"--num {args.num} --seed {args.seed}: take at least one sample, and a seed in [0, 2^32)")
     needs_data = model.needs_data(model.check(args.options))
     opened = _open(out, args, data=needs_data)
     engine = opened.engine
@@ -187,7 +191,8 @@ def evaluate(argv: list[str]) -> None:
     model = {name: getattr(args, name) for name in experiment.model.measured}
     opened = _open(out, args, data=True, eval=config, model=model)
     metrics = evaluation.evaluate(opened.engine, opened.state, opened.dataset)
-    print(f"step {int(opened.state.step)}, validation split of {opened.engine.experiment.data.source}")
+    data = opened.engine.experiment.data
+    print(f"step {int(opened.state.step)}, validation split of {data.path or data.source}")
     for name, value in metrics.items():
         print(f"{name:<24}{value:.6g}")
 
@@ -213,7 +218,6 @@ def bench(argv: list[str]) -> None:
     recipe, experiment, rest = _recipe("bench", argv)
     from genjax.bench import timing
 
-    imported = time.perf_counter() - STARTED
     sections = flags(type(experiment))
 
     @dataclasses.dataclass
@@ -225,8 +229,8 @@ def bench(argv: list[str]) -> None:
         measure_peak: bool = False  # MFU against a measured matrix product
         synthetic: bool = False  # random batches instead of the data
 
-    rest = spelled_out(rest, "--measure-peak", "--synthetic")
     args = parse(f"bench {recipe}", BenchArgs, BenchArgs(experiment), rest)
+    imported = time.perf_counter() - STARTED
     result = timing.measure(
         recipe,
         args.experiment,

@@ -1,10 +1,14 @@
 """Command lines as typed values, by tyro, which is imported when one is read."""
 
 import contextlib
+import dataclasses
 import io
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, get_args, get_origin
 
 from genjax.errors import UsageError
+
+WORDS = ("true", "false", "none")  # of a switch; none where the data decides
 
 
 def flags(cls: type):
@@ -14,15 +18,28 @@ def flags(cls: type):
     return Annotated[cls, tyro.conf.arg(name="")]
 
 
-def spelled_out(argv: list[str], *names: str) -> list[str]:
-    """`--name` alone, or with true or false, as tyro wants it: `--name True`."""
-    out = []
+def spelled_out(argv: list[str], default) -> list[str]:
+    """A switch of `default` alone, or with true or false, as tyro wants it: `--data.strict True`."""
+    switches, out = set(_switches(default)), []
     for arg, following in zip(argv, [*argv[1:], ""]):
-        spelled = arg.capitalize() if out and out[-1] in names and arg.lower() in ("true", "false") else arg
-        out.append(spelled)
-        if arg in names and following.lower() not in ("true", "false"):
+        after_switch = bool(out) and _dashed(out[-1]) in switches
+        out.append(arg.capitalize() if after_switch and arg.lower() in WORDS else arg)
+        if _dashed(arg) in switches and following.lower() not in WORDS:
             out.append("True")
     return out
+
+
+def _switches(value, prefix: str = "--") -> Iterator[str]:
+    for field in dataclasses.fields(value):
+        name = prefix + _dashed(field.name)
+        if bool in (field.type, *get_args(field.type)):
+            yield name
+        elif dataclasses.is_dataclass(inner := getattr(value, field.name)):
+            yield from _switches(inner, prefix if get_origin(field.type) is Annotated else f"{name}.")
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def parse(command: str, cls: type, default, argv: list[str]):
@@ -32,6 +49,8 @@ def parse(command: str, cls: type, default, argv: list[str]):
     markers = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
     said = io.StringIO()
     arguments = {"default": default} if default is not None else {}
+    if default is not None:
+        argv = spelled_out(argv, default)
     try:
         with contextlib.redirect_stderr(said):
             return tyro.cli(cls, args=argv, prog=f"genjax {command}", config=markers, **arguments)

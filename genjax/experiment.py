@@ -1,4 +1,7 @@
-"""The typed description of a run: frozen dataclasses, nothing executed. Every field is an override of the CLI."""
+"""The typed description of a run: frozen dataclasses, nothing executed.
+
+Every field is an override of the command line, but for `optim.entries`, which a recipe sets.
+"""
 
 import dataclasses
 from typing import Literal
@@ -10,10 +13,11 @@ from genjax.models.base import Model
 class Data:
     """Where examples come from. `path` wins over `source`, so that `--data.path mine` is enough."""
 
-    source: str = "digits"  # digits, pydoc, or tfds:NAME (any TensorFlow data set)
+    source: str = "digits"  # digits, pydoc, or tfds:NAME (any TensorFlow data set of images or text)
     path: str | None = None  # your own: folder of images, .npz (or one that `genjax encode` made), .txt, or a corpus
     batch_size: int = 64  # examples a step, over all devices
-    image_size: int | None = None  # resize (shorter side) and crop to this square; None = as the source has it
+    image_size: int | None = None  # resize (shorter side) and crop to this square; None = as the source has it, or of
+    # a folder's differing sizes the median, at most 256
     channels: Literal[1, 3] | None = None  # grey or colour; None = as the source has it
     flip: bool = False  # mirror training images left to right at random
     random_crop: bool = False  # crop training images at random instead of at the centre
@@ -37,7 +41,7 @@ class EntryOptim:
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
-    weight_decay: float = 0.0  # adamw: decoupled; never on biases and normalization scales
+    weight_decay: float = 0.0  # adamw only, decoupled; never on biases, normalization scales and other vectors
     clip_norm: float = 0.0  # of the entry's whole gradient; 0 = off
 
 

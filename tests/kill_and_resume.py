@@ -7,6 +7,7 @@ optimizer, averages, statistics) with the uninterrupted run. Prints a line a sys
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -41,15 +42,24 @@ def finish(recipe: str, out: Path) -> None:
         sys.exit(f"{recipe}: the run ended with status {process.returncode}: {error}")
 
 
-def kill_at(recipe: str, out: Path, step: int) -> None:
-    """Kills a fresh run as soon as its metrics show `step`."""
+def kill_at(recipe: str, out: Path, step: int) -> int:
+    """Kills a fresh run as soon as its metrics show `step`, and returns the last step they show then."""
     process, metrics = start(recipe, out), out / "metrics.jsonl"
     while process.poll() is None:
-        if metrics.exists() and metrics.read_bytes().count(b"\n") >= step:
+        if metrics.exists() and last_step(metrics) >= step:
             time.sleep(random.random() * 0.02)  # somewhere inside a step or a save
             process.send_signal(signal.SIGKILL)
         time.sleep(0.001)
     process.stderr.close()
+    if process.returncode != -signal.SIGKILL:
+        sys.exit(f"{recipe}: the run ended with status {process.returncode} before it was killed")
+    return last_step(metrics)
+
+
+def last_step(metrics: Path) -> int:
+    """The step of the last whole line."""
+    lines = metrics.read_bytes().split(b"\n")[:-1]
+    return json.loads(lines[-1])["step"] if lines else 0
 
 
 def state(out: Path):
@@ -85,11 +95,10 @@ def main() -> int:
             finish(recipe, whole)
             expected, same, steps = state(whole), 0, []
             for trial in range(args.kills):
-                out, step = Path(folder) / f"{recipe}-{trial}", random.randint(1, STEPS - 1)
-                kill_at(recipe, out, step)
+                out, step = Path(folder) / f"{recipe}-{trial}", random.randint(1, STEPS - 5)
+                steps.append(kill_at(recipe, out, step))
                 finish(recipe, out)
                 same += identical(state(out), expected)
-                steps.append(step)
                 shutil.rmtree(out)
             failures += args.kills - same
             print(f"{recipe}: {same} of {args.kills} bit-identical after kill -9 at steps {sorted(steps)}", flush=True)

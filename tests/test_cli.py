@@ -1,5 +1,6 @@
 """The command line as its users meet it: what they see, and one line for each of their mistakes."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax import cli, models
+from genjax import cli, command_line, load_experiment, models
 
 TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.widths 8".split()
 
@@ -35,7 +36,9 @@ def test_list_names_every_recipe(capsys):
     assert all(len(line.split()) > 5 for line in lines)
 
 
-@pytest.mark.parametrize("command", ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode", "plan", "export"]
+)
 def test_every_command_explains_itself(command, capsys):
     assert genjax(*command.split(), "--help") == 0
     assert f"genjax {command}".strip() in capsys.readouterr().out
@@ -63,6 +66,12 @@ MISTAKES = [
     (["train", "vae_digits", "--train.freeze", "head"], 2, "the entries are decoder, encoder"),
     (["train", "vae_digits", "--train.freeze", "encoder", "decoder"], 2, "nothing to train"),
     (["train", "vae_digits", "--train.ema-decay", "1.5"], 2, "--train.ema-decay 1.5"),
+    (["train", "vae_digits", "--train.seed", "4294967296"], 2, "--train.seed 4294967296"),
+    (["train", "vae_digits", "--optim.learning-rate", "nan"], 2, "--optim.learning-rate nan"),
+    (["train", "vae_digits", "--optim.b1", "7"], 2, "--optim.b1 7"),
+    (["train", "vae_digits", "--eval.metrics", "beauty"], 2, "unknown metric beauty: there are swd"),
+    (["train", "gpt_pydoc", "--eval.metrics", "swd"], 2, "this data has none"),
+    (["train", "latent_digits"], 2, "decoder, encoder: frozen"),
     (["train", "vae_digits", "--data.source", "digit"], 2, "did you mean digits?"),
     (["train", "vae_digits", "--data.path", "no/such/place"], 1, "no such file or folder"),
     (["train", "vae_digits", "--data.batch-size", "12"], 1, "take a multiple of 8"),
@@ -97,6 +106,9 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
     assert genjax("sample", run, "--mode", "dream") == 2
     assert "'prior', 'reconstruct', 'interpolate'" in line()
     assert genjax("sample", run, "--num", "0") == 2
+    assert genjax("sample", run, "--seed", "4294967296") == 2
+    assert genjax("eval", run, "--eval.examples", "0") == 2
+    assert "--eval.examples 0: must be at least 1" in line()
     assert genjax("sample", run, "--checkpoint", "77") == 1
     assert "there is no checkpoint '77'" in line()
     assert genjax("sample", run, "--out", tmp_path / "x.gif") == 2
@@ -113,8 +125,9 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
     (untrained / "config.json").write_text(json.dumps(config | {"system": "Oracle"}))
     assert genjax("sample", untrained) == 1
     assert "'Oracle', which is not registered" in line()
-    (untrained / "config.json").write_text("{")
-    assert genjax("sample", untrained) == 1
+    for broken in ("{", "[]"):
+        (untrained / "config.json").write_text(broken)
+        assert genjax("sample", untrained) == 1
 
 
 def test_sample_writes_what_was_asked_for(run, tmp_path, capsys):
@@ -135,6 +148,40 @@ def test_eval_prints_metrics_with_their_count(run, capsys):
     assert genjax("eval", run, "--metrics", "swd", "--iwae-samples", "3", "--eval.examples", "24") == 0
     rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
     assert set(rows) == {"elbo", "kl", "reconstruction", "nll_iwae3", "count", "swd"} and rows["count"] == "24"
+
+
+@pytest.mark.parametrize(
+    "given, spelled",
+    [
+        ("--data.strict", "--data.strict True"),
+        ("--data.strict --data.random_crop false", "--data.strict True --data.random_crop False"),
+        ("--model.conditional none --synthetic", "--model.conditional None --synthetic True"),
+        ("--json true --synthetic true --steps 3", "--json true --synthetic True --steps 3"),
+    ],
+)
+def test_switches_stand_alone_or_with_a_value(given, spelled):
+    experiment = load_experiment("vae_digits")
+    sections = command_line.flags(type(experiment))
+
+    @dataclasses.dataclass
+    class Args:
+        experiment: sections
+        json: str = ""
+        synthetic: bool = False
+
+    assert command_line.spelled_out(given.split(), Args(experiment)) == spelled.split()
+
+
+def test_weights_are_exported_to_a_new_folder_and_not_to_a_file_in_the_way(run, tmp_path, capsys):
+    assert genjax("export", run, "--out", tmp_path / "new" / "w.safetensors") == 0
+    (tmp_path / "file").write_text("")
+    assert genjax("export", run, "--out", tmp_path / "file" / "w.safetensors") == 1
+    assert "cannot write to" in capsys.readouterr().err
+
+
+def test_inspect_needs_no_data(capsys):
+    assert genjax("inspect", "dcgan_celeba64", "--model.generator-width", "8", "--model.discriminator-width", "8") == 0
+    assert "generator:" in capsys.readouterr().out
 
 
 def test_inspect_lists_parameters_and_flops(capsys):

@@ -6,6 +6,7 @@ import jax
 
 from genjax import data
 from genjax.bench.flops import step_flops
+from genjax.bench.synthetic import synthetic_dataset
 from genjax.experiment import Experiment
 from genjax.parallel.mesh import parameter_path
 from genjax.training import run as runs
@@ -14,8 +15,11 @@ from genjax.training.step import turn_period
 
 
 def describe(experiment: Experiment) -> str:
-    """A table of the parameters, and what the state and a step cost. Compiles the step, trains nothing."""
-    dataset = data.load(experiment.data)
+    """A table of the parameters, and what the state and a step cost. Compiles the step, trains nothing.
+
+    The data is opened only where the recipe does not tell its shapes.
+    """
+    dataset = synthetic_dataset(experiment)
     experiment = runs.resolve(experiment, dataset.spec)
     engine = Engine(experiment, dataset.spec)
     state = engine.abstract_state

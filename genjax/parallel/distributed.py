@@ -32,6 +32,11 @@ class DeviceError(UserError):
             super().__init__(f"the device program failed ({line})")
 
 
+def told(error: BaseException) -> BaseException:
+    """The error as a user is told of it: what XLA raises becomes a DeviceError."""
+    return DeviceError(str(error)) if isinstance(error, jax.errors.JaxRuntimeError) else error
+
+
 def exit_now(error: Exception, status: int) -> None:
     """Ends a process whose fellows have failed at once, where an orderly exit would wait for them."""
     if isinstance(error, DeviceError) and jax.process_count() > 1:

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from genjax.errors import UserError
 from genjax.experiment import Mesh
-from genjax.nn.sharding import BATCH, fitting_spec
+from genjax.nn.sharding import BATCH, REPLICA, fitting_spec
 
 AXES = ("data", "fsdp", "tensor")
 MIN_SHARDED = 4096  # elements; smaller arrays are replicated, since gathering them costs more than they weigh
@@ -36,6 +36,12 @@ def make_mesh(config: Mesh, devices: Sequence[Any] | None = None) -> jax.shardin
     devices = jax.devices() if devices is None else list(devices)
     shape = mesh_shape(config, len(devices))
     return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices)
+
+
+def replica_mesh(mesh: jax.sharding.Mesh) -> jax.sharding.Mesh:
+    """The devices of a mesh in one row, as `pmap` sees them."""
+    devices = list(mesh.devices.flat)
+    return jax.make_mesh((len(devices),), (REPLICA,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def batch_sharding(mesh: jax.sharding.Mesh) -> NamedSharding:

@@ -1,6 +1,8 @@
 """Checkpoints with Orbax, and weights alone as safetensors. One thin module: nothing else knows Orbax."""
 
 import contextlib
+import itertools
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from genjax.errors import UserError
+from genjax.parallel import distributed
 from genjax.training.state import TrainState
 
 FOLDER = "checkpoints"
@@ -30,7 +33,9 @@ class Checkpoints:
         metric, direction = self._best = best
         policies = ocp.training.preservation_policies
         worst = np.inf if direction == "min" else -np.inf
+        self._torn = []  # what `restore` has to report
         try:
+            self._set_aside(run / FOLDER, lambda: _torn_steps(run / FOLDER))
             self._orbax = ocp.training.Checkpointer(
                 (run / FOLDER).absolute(),
                 # Saves are decided by the loop, never skipped because another one is under way.
@@ -114,20 +119,37 @@ class Checkpoints:
           UserError: there are checkpoints and none of them loads.
         """
         steps = self.steps if step is None else [step]
+        for torn in self._torn:
+            report(f"checkpoint of step {torn} is torn: set aside as '{torn}.unreadable'")
         for candidate in reversed(steps):
             try:
                 return abstract_state.replace(**self._orbax.load(candidate, _pure(abstract_state)))
+            except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing of the checkpoint
+                raise
             except Exception as error:  # Orbax and TensorStore raise errors of a dozen kinds for a torn checkpoint
                 reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                report(f"checkpoint of step {candidate} does not load ({reason}): trying the one before it")
-        if steps:
+                report(f"checkpoint of step {candidate} does not load ({reason})")
+        if step is not None:
+            raise UserError(f"the checkpoint of step {step} does not load: there are {str(self.steps)[1:-1]}")
+        if steps or any(self._orbax.directory.glob("*.unreadable*")):
             raise UserError(f"none of the checkpoints in '{self._orbax.directory}' loads")
         return None
 
-    def discard_after(self, step: int) -> None:
-        """Removes the checkpoints newer than `step`: those that did not load."""
-        for newer in [s for s in self.steps if s > step]:
-            self._orbax.delete(newer)
+    def set_aside_after(self, step: int) -> None:
+        """Renames the checkpoints newer than `step`, those that did not load, so that theirs can be saved again."""
+        if newer := [s for s in self.steps if s > step]:
+            self._set_aside(self._orbax.directory, lambda: newer)
+            self._orbax.reload()
+
+    def _set_aside(self, folder: Path, steps: Callable[[], list[int]]) -> None:
+        """STEP becomes STEP.unreadable, which Orbax passes over: nothing is lost. One process does it for all."""
+        if jax.process_index() == 0:
+            for step in steps():
+                names = (f"{step}.unreadable{number or ''}" for number in itertools.count())
+                free = next(name for name in names if not (folder / name).exists())
+                os.rename(folder / str(step), folder / free)
+                self._torn.append(step)
+        distributed.barrier("checkpoints set aside")
 
     def close(self) -> None:
         self.wait()
@@ -135,15 +157,38 @@ class Checkpoints:
             self._orbax.close()
 
 
+def _torn_steps(folder: Path) -> list[int]:
+    """The checkpoints whose metrics cannot be read: Orbax reads all of them at once, and would list none."""
+    torn = []
+    for file in folder.glob("*/metrics/metrics"):
+        step = file.parts[-3]
+        try:
+            json.loads(file.read_bytes())
+        except ValueError:
+            torn += [int(step)] if step.isdecimal() else []
+    return torn
+
+
 def export_safetensors(params: dict[str, Any], file: Path) -> None:
-    """Writes weights alone, named `entry/module/.../name`, atomically."""
+    """Writes weights alone, named `entry/module/.../name`, atomically.
+
+    Raises UserError where the file cannot be written; one that was there stays.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep="/")
     temporary = file.with_name(file.name + ".tmp")
-    with _disk_errors(file):
-        save_file({name: np.asarray(value, order="C") for name, value in flat.items()}, temporary)
-        os.replace(temporary, file)
+    try:
+        with _disk_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_file({name: np.asarray(value, order="C") for name, value in flat.items()}, temporary)
+            os.replace(temporary, file)
+    except SafetensorError as error:  # wraps the errors of the disk, and is no OSError
+        raise UserError(f"cannot write to '{file}': {error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def load_safetensors(file: Path) -> dict[str, Any]:

@@ -44,6 +44,10 @@ class Engine:
         self._create = functools.partial(states.create, self.model, experiment, spec)
         shapes = jax.eval_shape(self._create, run_key(0, INIT))
         self.shardings = meshes.tree_shardings(shapes, self.model.rules, self.mesh)
+        if self.pmap:  # it names its devices otherwise: a state that is placed as it leaves the step compiles once
+            self._replicas = meshes.replica_mesh(self.mesh)
+            whole = jax.sharding.NamedSharding(self._replicas, jax.sharding.PartitionSpec())
+            self.shardings = jax.tree.map(lambda _: whole, shapes)
         self.abstract_state = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, self.shardings
         )
@@ -58,14 +62,20 @@ class Engine:
         # Compiling this for CPU takes LLVM ten times longer than running it unoptimized.
         options = {"xla_backend_optimization_level": 0} if self.platform == "cpu" else None
         create = jax.jit(self._create, out_shardings=self.shardings, compiler_options=options)
-        with jax.set_mesh(self.mesh):
+        with self._in_mesh():
             return create(run_key(self.experiment.train.seed, INIT))
 
     def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """This process's rows -> the batch that `step` takes, on the devices."""
-        if self.pmap:
-            return {name: rows.reshape(self._local_devices, -1, *rows.shape[1:]) for name, rows in batch.items()}
-        return self._put_global(batch)
+        if not self.pmap:
+            return self._put_global(batch)
+        parts = {name: rows.reshape(self._local_devices, -1, *rows.shape[1:]) for name, rows in batch.items()}
+        if jax.process_count() > 1:
+            return parts  # each process hands pmap its own rows
+        return jax.device_put(parts, jax.sharding.NamedSharding(self._replicas, jax.sharding.PartitionSpec(REPLICA)))
+
+    def _in_mesh(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext() if self.pmap else jax.set_mesh(self.mesh)
 
     def _put_global(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         return meshes.put(batch, self.batch_sharding, self.experiment.data.batch_size)
@@ -85,7 +95,7 @@ class Engine:
         dues = tuple(dues)
         if dues not in self._steps:
             self._steps[dues] = self.compile_steps(dues)
-        with contextlib.nullcontext() if self.pmap else jax.set_mesh(self.mesh):
+        with self._in_mesh():
             return self._steps[dues](state, tuple(batches))
 
     def compile_steps(self, dues: tuple[tuple[str, ...], ...]) -> Callable:

@@ -10,6 +10,7 @@ which is the gradient of the mean over all examples; a mean of means is not, as 
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -35,6 +36,10 @@ def gradient(
     def one(state: Tree, batch: Batch):
         def scalar(trained):
             out = loss(trained, state, batch)
+            # Checked while tracing: means are scalars in float32, and the state keeps its form.
+            chex.assert_shape((out.loss, out.weight, *out.metrics.values()), ())
+            chex.assert_type((out.loss, *out.metrics.values()), jnp.float32)
+            chex.assert_trees_all_equal_shapes_and_dtypes(out.state, state)
             return out.loss, out
 
         grads, out = jax.grad(scalar, has_aux=True)(trained)

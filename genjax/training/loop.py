@@ -22,7 +22,7 @@ from genjax.training.checkpoint import WEIGHTS, Checkpoints, export_safetensors
 from genjax.training.clock import Clock
 from genjax.training.engine import Engine
 from genjax.training.evaluation import evaluate
-from genjax.training.log import MetricsWriter, Progress, write_atomic
+from genjax.training.log import MetricsWriter, Progress, read_metrics, write_atomic
 from genjax.training.report import write_report
 from genjax.training.restore import initialize_from
 from genjax.training.samples import save_samples
@@ -44,6 +44,7 @@ def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") ->
     distributed.initialize(experiment.mesh)
     dataset = data.load(experiment.data)
     experiment = runs.resolve(experiment, dataset.spec)
+    runs.require_weights(experiment)
     return run_loop(Engine(experiment, dataset.spec), dataset, Path(out), recipe=recipe)
 
 
@@ -109,7 +110,7 @@ class _Session:
         start = self.saved
         if start >= train.steps:
             self.progress.message(f"'{self.out}' is already trained for {start} steps; --train.steps can be larger")
-            return self.validation
+            return self._complete(start, state, previews)
         batches = self._batches(start)
         seen, pending, step = set(), [], start
         self.progress.resume()
@@ -144,9 +145,26 @@ class _Session:
         if self.dataset.skipped:
             names = ", ".join(list(self.dataset.skipped)[:5])
             self.progress.message(f"skipped {len(self.dataset.skipped)} unreadable file(s): {names}")
+        self._export(state)
+        return self.validation
+
+    def _complete(self, step: int, state: TrainState, previews: dict) -> dict[str, float]:
+        """What a run leaves behind its last checkpoint, where it was stopped between the two."""
+        if jax.process_count() > 1:
+            return self.validation
+        records = [record for record in read_metrics(self.out) if record["step"] == step]
+        if not any("seconds/report" in record for record in records):  # the last thing that is written
+            self._events(step, state, {"evaluate": True, "sample": True, "checkpoint": False}, previews, wait=True)
+        else:
+            prefix = "validation/"
+            values = {name: value for record in records for name, value in record.items() if name.startswith(prefix)}
+            self.validation = {name.removeprefix(prefix): value for name, value in values.items()}
+        self._export(state)
+        return self.validation
+
+    def _export(self, state: TrainState) -> None:
         if jax.process_count() == 1:
             export_safetensors(averaged(state)[0], self.out / WEIGHTS)
-        return self.validation
 
     def _start(self) -> TrainState:
         """The newest checkpoint that loads, or the state before the first step."""
@@ -157,7 +175,7 @@ class _Session:
             state = initialize_from(state, self.experiment.train.init_from, self.engine)
         else:
             self.saved = int(state.step)
-            self.checkpoints.discard_after(self.saved)
+            self.checkpoints.set_aside_after(self.saved)
         train = self.experiment.train
         self.progress = Progress(train.steps, self.saved, self.experiment.data.batch_size)
         self.progress.pause()

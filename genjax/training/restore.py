@@ -2,16 +2,19 @@
 
 import contextlib
 import dataclasses
+import math
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from genjax.data import Dataset, load, load_tokenizer
+from genjax.data import Dataset, load, load_tokenizer, require_unchanged
 from genjax.errors import UsageError, UserError
-from genjax.experiment import Mesh
+from genjax.experiment import Experiment, Mesh
 from genjax.models.base import Model, Params
+from genjax.parallel.mesh import mesh_shape
 from genjax.training import posthoc_ema
 from genjax.training import run as runs
 from genjax.training.checkpoint import FOLDER, Checkpoints, load_safetensors
@@ -27,23 +30,38 @@ def initialize_from(state: TrainState, sources: tuple[str, ...], engine: Engine)
       sources: "ENTRY=RUN", "ENTRY=FILE.safetensors" or, for all entries that the source has, without "ENTRY=".
 
     Raises:
-      UsageError: an entry that the model has not.
+      UsageError: an entry that the model has not; a source without "ENTRY=" that has none of the model's entries.
       UserError: a source that is missing, or whose arrays have other names or shapes.
     """
     params, model_state, ema = dict(state.params), dict(state.model_state), state.ema
     for source in sources:
-        entry, _, place = source.rpartition("=")
-        if entry and entry not in params:
-            raise UsageError(f"--train.init-from {source}: the entries are {', '.join(params)}")
+        entry, place = _entry_and_place(source, params)
         loaded, loaded_state = load_weights(Path(place))
-        for name in (entry,) if entry else [name for name in params if name in loaded]:
+        names = [entry] if entry else [name for name in params if name in loaded]
+        if not names:
+            raise UsageError(
+                f"--train.init-from {source}: it has {', '.join(loaded)}, and the entries here are {', '.join(params)}"
+            )
+        for name in names:
             params[name] = _fit(loaded.get(name, loaded if entry else {}), params[name], name, place)
             if name in model_state and name in loaded_state:
                 model_state[name] = _fit(loaded_state[name], model_state[name], name, place)
+                if name in ema.state:
+                    ema.state[name] = jax.tree.map(lambda x: x.copy(), model_state[name])
             if name in ema.params:
                 ema.params[name] = jax.tree.map(lambda x: x.copy(), params[name])
     state = state.replace(params=params, model_state=model_state, ema=ema)
     return jax.tree.map(lambda x, s: jax.device_put(x, s), state, engine.shardings)
+
+
+def _entry_and_place(source: str, entries: Collection[str]) -> tuple[str, str]:
+    """("", place) where the source names no entry; the place may itself have a "=" in it."""
+    entry, equals, place = source.partition("=")
+    if equals and entry in entries:
+        return entry, place
+    if not equals or Path(source).exists():
+        return "", source
+    raise UsageError(f"--train.init-from {source}: the entries are {', '.join(entries)}")
 
 
 def load_weights(place: Path) -> tuple[dict, dict]:
@@ -71,7 +89,7 @@ def open_run(
     model: dict | None = None,
     **sections,
 ) -> OpenRun:
-    """Restores a run on all devices of this machine, whatever mesh it was trained on.
+    """Restores a run on the devices at hand: on its own mesh if that fits them, else on copies of the whole.
 
     Args:
       checkpoint: "latest", "best" or a step.
@@ -91,13 +109,14 @@ def open_run(
     train = dataclasses.replace(experiment.train, backend="jit", grad_accumulation=1)
     replaced = {
         "model": dataclasses.replace(experiment.model, **(model or {})),
-        "mesh": Mesh(),
         "train": train,
     }
-    experiment = dataclasses.replace(experiment, **(replaced | sections))
+    mesh, devices = _fitting_mesh(experiment)
+    experiment = dataclasses.replace(experiment, **(replaced | {"mesh": mesh} | sections))
     if not (run / FOLDER).is_dir():
         raise UserError(f"'{run}' has no checkpoints yet: train it first")
-    engine = Engine(experiment, spec)
+    runs.check(experiment)
+    engine = Engine(experiment, spec, devices)
     with contextlib.closing(Checkpoints(run, train.keep, experiment.model.best, write=False)) as checkpoints:
         step = checkpoints.find(checkpoint)
         state = checkpoints.restore(engine.abstract_state, _warn, step)
@@ -108,7 +127,10 @@ def open_run(
     elif not ema:
         state = state.replace(ema=EMA({}, {}, {}))
     tokenizer = load_tokenizer(run) if (run / "tokenizer.json").exists() else None
-    return OpenRun(engine, state, tokenizer, load(experiment.data) if data else None)
+    dataset = load(experiment.data) if data else None
+    if dataset is not None:
+        require_unchanged(dataset, spec, tokenizer)
+    return OpenRun(engine, state, tokenizer, dataset)
 
 
 def restore(run: str | Path, ema: bool | float = True) -> tuple[Model, Params, Any]:
@@ -126,6 +148,16 @@ def restore(run: str | Path, ema: bool | float = True) -> tuple[Model, Params, A
     return opened.engine.model, *averaged(opened.state)
 
 
+def _fitting_mesh(experiment: Experiment) -> tuple[Mesh, list]:
+    """The run's own mesh over all devices where they and the batch allow it; else as many replicas as do."""
+    devices, batch = jax.devices(), experiment.data.batch_size
+    with contextlib.suppress(UserError):
+        data, fsdp, _ = mesh_shape(experiment.mesh, len(devices))
+        if batch % (data * fsdp) == 0:
+            return experiment.mesh, devices
+    return Mesh(), devices[: math.gcd(batch, len(devices))]
+
+
 def _warn(message: str) -> None:
     print(f"genjax: {message}", file=sys.stderr)
 
@@ -133,8 +165,10 @@ def _warn(message: str) -> None:
 def _fit(loaded, expected, entry: str, place: str):
     """`loaded` in the types of `expected`, or a UserError that names the first array that does not fit."""
     got = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(loaded)}
-    for path, want in jax.tree_util.tree_leaves_with_path(expected):
-        name = jax.tree_util.keystr(path)
+    wanted = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(expected)}
+    if extra := sorted(got.keys() - wanted.keys()):
+        raise UserError(f"--train.init-from: '{place}' has {entry}{extra[0]}, which this model has no place for")
+    for name, want in wanted.items():
         if name not in got:
             raise UserError(f"--train.init-from: '{place}' has no {entry}{name}")
         if got[name].shape != want.shape:

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import jax
 
 from genjax import recipes
 from genjax.errors import UsageError, UserError
-from genjax.experiment import Experiment
+from genjax.experiment import EntryOptim, Experiment
+from genjax.metrics import SET_METRICS
 from genjax.spec import DataSpec
 from genjax.training.checkpoint import FOLDER
 from genjax.training.ema import sharpness
@@ -41,13 +43,9 @@ FREE = {
 }
 
 
-def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
-    """The experiment with every None of its model filled in from the data and the precision.
-
-    Raises:
-      UsageError: a size that is not positive, or the name of an entry that the model has not.
-    """
-    data, train = experiment.data, experiment.train
+def check(experiment: Experiment) -> None:
+    """Raises UsageError for a number out of its range, and for a metric that is none, in any section but the model."""
+    data, train, config = experiment.data, experiment.train, experiment.eval
     positive = {
         "--data.batch-size": data.batch_size,
         "--data.prefetch": data.prefetch,
@@ -56,19 +54,14 @@ def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
         "--train.keep": train.keep,
         "--train.grad-accumulation": train.grad_accumulation,
         "--train.steps-per-call": train.steps_per_call,
-        "--eval.examples": experiment.eval.examples,
-        "--eval.set-size": experiment.eval.set_size,
-        "--eval.grid": experiment.eval.grid,
+        "--eval.examples": config.examples,
+        "--eval.set-size": config.set_size,
+        "--eval.grid": config.grid,
     }
     not_negative = {
-        "--train.seed": train.seed,
         "--train.eval-every": train.eval_every,
         "--train.sample-every": train.sample_every,
         "--train.checkpoint-every": train.checkpoint_every,
-        "--optim.learning-rate": experiment.optim.learning_rate,
-        "--optim.warmup-steps": experiment.optim.warmup_steps,
-        "--optim.clip-norm": experiment.optim.clip_norm,
-        "--optim.weight-decay": experiment.optim.weight_decay,
     }
     for flag, value in positive.items():
         if value is not None and value < 1:
@@ -76,11 +69,37 @@ def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
     for flag, value in not_negative.items():
         if value < 0:
             raise UsageError(f"{flag} {value}: must not be negative")
+    if not 0 <= train.seed < 2**32:
+        raise UsageError(f"--train.seed {train.seed}: must be in [0, 2^32)")
     if not 0.0 <= train.ema_decay < 1.0:
         raise UsageError(f"--train.ema-decay {train.ema_decay}: must be in [0, 1)")
     if len({sharpness(sigma) for sigma in train.ema_power}) < len(train.ema_power):
         raise UsageError(f"--train.ema-power {train.ema_power}: a value is given twice")
-    model = experiment.model
+    if unknown := [name for name in config.metrics if name not in SET_METRICS]:
+        raise UsageError(f"unknown metric {unknown[0]}: there are {', '.join(SET_METRICS)}")
+    for entry, optim in {"": experiment.optim, **experiment.optim.entries}.items():
+        _check_optim(f"--optim{entry and f'.entries {entry}'}", optim)
+
+
+def _check_optim(flag: str, optim: EntryOptim) -> None:
+    for name in ("learning_rate", "final_learning_rate", "warmup_steps", "clip_norm", "weight_decay"):
+        if not 0 <= getattr(optim, name) < math.inf:  # NaN neither
+            raise UsageError(f"{flag}.{name.replace('_', '-')} {getattr(optim, name)}: must be a number from 0")
+    for name in ("b1", "b2"):
+        if not 0 <= getattr(optim, name) < 1:
+            raise UsageError(f"{flag}.{name} {getattr(optim, name)}: must be in [0, 1)")
+    if not 0 < optim.eps < math.inf:
+        raise UsageError(f"{flag}.eps {optim.eps}: must be above 0")
+
+
+def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
+    """The experiment with every None of its model filled in from the data and the precision.
+
+    Raises:
+      UsageError: as `check`; the name of an entry that the model has not; set metrics where there are no images.
+    """
+    check(experiment)
+    train, model = experiment.train, experiment.model
     if model.dtype is None:
         model = dataclasses.replace(model, dtype=train.precision)
     model = model.resolve(spec)
@@ -93,10 +112,22 @@ def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
     for flag, names in named.items():
         if unknown := sorted(names - entries):
             raise UsageError(f"{flag} names {', '.join(unknown)}: the entries are {', '.join(sorted(entries))}")
+    if experiment.eval.metrics and spec.image_shape is None:
+        raise UsageError(f"--eval.metrics {' '.join(experiment.eval.metrics)}: compares images, and this data has none")
     experiment = dataclasses.replace(experiment, model=model)
     if not trained_entries(experiment):
         raise UsageError("--train.freeze leaves nothing to train")
     return experiment
+
+
+def require_weights(experiment: Experiment) -> None:
+    """Raises UsageError where an entry that no turn trains would stay as random as it starts."""
+    model, sources = experiment.model, experiment.train.init_from
+    named = {source.partition("=")[0] for source in sources}
+    untrained = set(model.networks()) - {entry for turn in model.turns for entry in turn.trains} - named
+    if untrained and all("=" in source for source in sources):  # one without ENTRY= may bring them all
+        names = ", ".join(sorted(untrained))
+        raise UsageError(f"{names}: frozen, and so must come trained: --train.init-from RUN (or ENTRY=RUN)")
 
 
 def prepare(out: Path, config: dict) -> None:
@@ -128,7 +159,10 @@ def prepare(out: Path, config: dict) -> None:
 def read_config(out: Path) -> dict:
     """config.json of a run. Raises UserError where there is none or it is not JSON."""
     try:
-        return json.loads((out / CONFIG).read_text())
+        config = json.loads((out / CONFIG).read_text())
+        if not isinstance(config, dict):
+            raise ValueError("not a JSON object")
+        return config
     except FileNotFoundError:
         raise UserError(f"'{out}' is not a run directory: it has no {CONFIG}") from None
     except (OSError, ValueError) as error:

@@ -112,8 +112,9 @@ def test_dropout_draws_the_same_mask_on_any_number_of_devices():
     assert abs(plain[0]["next_token/loss"] - histories[0][0]["next_token/loss"]) > 1e-4
 
 
-def test_steps_are_not_traced_again_after_the_first(monkeypatch):
-    built = engine("vae")
+@pytest.mark.parametrize("backend", ["jit", "pmap"])
+def test_steps_are_not_traced_again_after_the_first(backend, monkeypatch):
+    built = engine("vae", 2, backend=backend)
     state = built.init()
     state, _ = built.step(state, [built.put(batch("vae"))], [("elbo",)])
     with jax.log_compiles(False), jax.transfer_guard_device_to_host("disallow"):

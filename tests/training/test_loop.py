@@ -15,6 +15,7 @@ from systems import TINY
 
 import genjax
 from genjax.errors import UserError
+from genjax.experiment import Mesh
 from genjax.training import loop, restore
 from genjax.training.log import read_metrics
 
@@ -115,6 +116,22 @@ def test_a_torn_newest_checkpoint_is_reported_and_the_one_before_used(whole, tmp
     chex.assert_trees_all_equal(state_of(run), state_of(whole("vae-conditional")))
 
 
+@pytest.mark.parametrize("part", ["metrics", "."])
+def test_an_emptied_newest_checkpoint_is_set_aside(part, whole, tmp_path, capfd):
+    run = tmp_path / "run"
+    experiment = short("vae-conditional", eval_every=2)
+    genjax.train(experiment, run)
+    for path in (run / "checkpoints" / "6" / part).rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    assert int(state_of(run).step) == 4
+    assert "checkpoint of step 6" in capfd.readouterr().err
+    genjax.train(experiment, run)
+    assert "at step 4" in capfd.readouterr().err
+    assert int(state_of(run).step) == 6
+    assert (run / "checkpoints" / "6.unreadable").is_dir()
+
+
 def test_when_no_checkpoint_loads_it_says_so_and_deletes_nothing(tmp_path):
     run = tmp_path / "run"
     genjax.train(short("vae-conditional"), run)
@@ -124,6 +141,30 @@ def test_when_no_checkpoint_loads_it_says_so_and_deletes_nothing(tmp_path):
     with pytest.raises(UserError, match="none of the checkpoints"):
         genjax.train(short("vae-conditional"), run)
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"4", "6"}
+
+
+def test_a_run_stopped_behind_its_last_checkpoint_is_completed(tmp_path, monkeypatch):
+    run, experiment = tmp_path / "run", short("vae-conditional", steps=2)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop._Session, "_sample", killed)
+        genjax.train(experiment, run)
+    assert not (run / "weights.safetensors").exists()
+    measured = genjax.train(experiment, run)
+    assert "elbo" in measured
+    assert (run / "weights.safetensors").exists() and list((run / "samples").glob("2*.png"))
+    assert genjax.train(experiment, run) == pytest.approx(measured)
+
+
+def test_a_run_opens_where_its_batch_does_not_divide_the_devices():
+    experiment = TINY["vae-conditional"]
+    experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, batch_size=12))
+    assert restore._fitting_mesh(experiment) == (Mesh(), jax.devices()[:4])
+    fits = dataclasses.replace(experiment, mesh=Mesh(data=2, fsdp=2, tensor=2))
+    assert restore._fitting_mesh(fits) == (fits.mesh, jax.devices())
 
 
 def test_another_configuration_is_refused_and_more_steps_are_not(whole, tmp_path):
@@ -166,6 +207,8 @@ def test_entries_start_from_a_run_or_a_file(whole, tmp_path):
         chex.assert_trees_all_equal(params["decoder"], trained["decoder"])
         with pytest.raises(AssertionError):
             chex.assert_trees_all_equal(params["encoder"], trained["encoder"])
+    with pytest.raises(UserError, match="it has decoder, encoder, and the entries here are"):
+        genjax.train(short("gan", init_from=(str(source),)), tmp_path / "gan")
     with pytest.raises(UserError, match="has shape"):
         wide = short("vae-conditional", init_from=(f"decoder={source}",))
         wide = dataclasses.replace(wide, model=dataclasses.replace(wide.model, widths=(8,)))
