@@ -1,11 +1,11 @@
 """What a measurement is quoted with, and where it is kept: one JSON file for a machine and a day.
 
     {"format": 1, "date": "2026-11-22", "hardware": {...},
-     "recipes": {NAME: {<fields of `genjax bench --json`>, "commit", "command", "versions", "load"}},
-     "peers":   {PAIR: {<fields of pairs.Result>,          "commit", "command", "versions", "load"}}}
+     "recipes": {NAME: {<fields of `genjax bench --json`>, "commit", "command", "versions", "load", "others"}},
+     "peers":   {PAIR: {<fields of pairs.Result>,          "commit", "command", "versions", "load", "others"}}}
 
-A second run on the same day adds to the file or replaces what it measured again. Neither host names nor paths of the
-user are kept.
+What was measured in another precision than float32 is kept under NAME/PRECISION. A second run on the same day adds to
+the file or replaces what it measured again. Neither host names nor the user's home are kept.
 """
 
 import datetime
@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -21,9 +22,20 @@ from genjax.errors import UserError
 
 FORMAT = 1
 FOLDER = Path(__file__).parent / "records"
-PACKAGES = ("genjax-suite", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "transformers", "diffusers", "pillow")
+PACKAGES = (
+    *("genjax-suite", "jax", "jaxlib", "flax", "optax", "numpy"),
+    *("torch", "transformers", "diffusers", "keras", "tensorflow-cpu", "pillow"),
+)
 PARTS = ("recipes", "peers")
+FIELDS = {  # what an entry must have to be reported; the others of a record are for the reader
+    "recipes": ("step_ms", "batch_size", "examples_per_second", "compile_seconds", "versions"),
+    "peers": (
+        *("ours_per_second", "theirs_per_second", "theirs", "unit"),
+        *("ratio", "ratio_min", "ratio_max", "shapes", "load", "versions"),
+    ),
+}
 BUSY = 0.7  # processes that want to run before anything is measured, above which a ratio should not be quoted
+BUSY_CORES = 0.2  # that others kept busy meanwhile; where this is known, it is the better sign
 
 
 def hardware() -> dict:
@@ -54,26 +66,48 @@ def slug(hardware: dict) -> str:
     return re.sub(r"[^a-z0-9]+", "-", label(hardware).lower()).strip("-")
 
 
-def provenance(command: str, load: float) -> dict:
-    """Commit, command, versions, and the load before the measurements: processes that wanted to run."""
+def key(name: str, entry: dict) -> str:
+    """What an entry is kept under: runs in two precisions are two entries."""
+    precision = entry.get("precision") or "float32"
+    return name if precision == "float32" else f"{name}/{precision}"
+
+
+def busy(entry: dict) -> bool:
+    """Whether others disturbed the measurement."""
+    others = entry.get("others")
+    return entry["load"] > BUSY if others is None else others > BUSY_CORES
+
+
+def provenance(argv: list[str], load: float, others: float | None) -> dict:
+    """Commit, command, versions, and how busy the machine was otherwise.
+
+    Args:
+      argv: the command line, program and arguments.
+      load: processes that wanted to run before the measurement; our own earlier ones among them.
+      others: cores that other programs kept busy during it; None where that is not known.
+    """
+    command = shlex.join(["python", *argv]).replace(str(Path.home()), "~")
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
-    return {"commit": _commit(), "command": command, "versions": versions, "load": round(load, 1)}
+    others = None if others is None else round(others, 2)
+    return {"commit": _commit(), "command": command, "versions": versions, "load": round(load, 1), "others": others}
 
 
 def write(folder: Path, machine: dict, part: str, results: dict[str, dict], date: str | None = None) -> Path:
-    """Adds `results` (name -> entry) to a part of today's record of the machine, and returns the file."""
+    """Adds `results` (key -> entry) to a part of today's record of the machine, at once, and returns the file."""
     date = date or datetime.date.today().isoformat()
     path = folder / f"{date}-{slug(machine)}.json"
     new = {"format": FORMAT, "date": date, "hardware": machine} | {part: {} for part in PARTS}
     record = read_file(path) if path.exists() else new
     record[part] |= results
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, indent=1) + "\n")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1) + "\n")
+    os.replace(temporary, path)
     return path
 
 
@@ -93,11 +127,22 @@ def read_file(path: Path) -> dict:
         datetime.date.fromisoformat(record["date"])
         if not all(isinstance(record[part], dict) for part in PARTS):
             raise ValueError("recipes and peers must be objects")
+        for part in PARTS:
+            for name, entry in record[part].items():
+                _check(part, name, entry)
     except (OSError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path}: not a benchmark record ({error!r}); remove it") from None
     return record
+
+
+def _check(part: str, name: str, entry: dict) -> None:
+    lacking = [field for field in FIELDS[part] if field not in entry]
+    if part == "recipes" and not lacking:
+        lacking = [f"step_ms.{field}" for field in ("median", "p10", "p90") if field not in entry["step_ms"]]
+    if lacking:
+        raise ValueError(f"{part}: {name} has no {', '.join(lacking)}")
 
 
 def _cpu() -> str:

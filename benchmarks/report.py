@@ -2,8 +2,9 @@
 
     python benchmarks/report.py [--records DIR] [--out DIR]
 
-A number is marked as a regression when it is more than 15% worse than in the last earlier record of the same hardware:
-the median step time of a recipe, or the ratio of a pair. Less is noise on the machines these records come from.
+A number is marked as a regression when it is more than 15% worse than in the last earlier record of the same hardware
+and the same sizes: the median step time of a recipe, or the ratio of a pair. Less is noise on the machines these
+records come from.
 """
 
 import argparse
@@ -16,6 +17,13 @@ from genjax.errors import UserError
 
 THRESHOLD = 0.15
 MARK = f"SLOWER by more than {THRESHOLD:.0%}"
+ALIKE = {  # fields in which two entries must agree to be compared
+    "recipes": (
+        *("batch_size", "grad_accumulation", "precision", "parameters", "synthetic_data"),
+        *("backend", "mesh", "num_devices", "steps_per_call"),
+    ),
+    "peers": ("shapes", "theirs"),
+}
 
 
 def cost(part: str, entry: dict) -> float:
@@ -29,12 +37,10 @@ def history(found: list[dict], machine: str, part: str, name: str) -> list[tuple
 
 
 def change(found: list[dict], machine: str, part: str, name: str) -> float | None:
-    """How much worse (positive) the last record is than the one before it; None where there is just one."""
-    entries = history(found, machine, part, name)
-    if len(entries) < 2:
-        return None
-    before, last = (cost(part, entry) for _, entry in entries[-2:])
-    return last / before - 1
+    """How much worse (positive) the last record is than the last one before it of the same sizes; None without one."""
+    *earlier, last = [entry for _, entry in history(found, machine, part, name)]
+    alike = [entry for entry in earlier if all(entry.get(field) == last.get(field) for field in ALIKE[part])]
+    return cost(part, last) / cost(part, alike[-1]) - 1 if alike else None
 
 
 def regressions(found: list[dict]) -> list[str]:
@@ -104,7 +110,7 @@ def peers_table(entries: dict, worse: dict[str, float | None] | None = None) -> 
             "genjax / s",
             "peer / s",
             "ratio (range of rounds)",
-            "load before",
+            "load before; cores others used",
             "since last record",
             "sizes",
         ]
@@ -114,7 +120,8 @@ def peers_table(entries: dict, worse: dict[str, float | None] | None = None) -> 
         ours = f"{e['ours_per_second']:.4g} {e['unit']}"
         theirs = f"{e['theirs_per_second']:.4g} ({e['theirs']})"
         since = _since((worse or {}).get(name))
-        load = f"{e['load']}" + (" **busy**" if e["load"] > records.BUSY else "")
+        others = "" if e.get("others") is None else f"; {e['others']}"
+        load = f"{e['load']}{others}" + " **busy**" * records.busy(e)
         rows.append([name, e.get("date", ""), ours, theirs, ratio, load, since, e["shapes"]])
     return table(rows)
 
@@ -132,7 +139,7 @@ def page(found: list[dict]) -> str:
         "",
         "Written by `python benchmarks/report.py` from the records. Measure yours with `genjax bench RECIPE`, or with",
         "`python benchmarks/run.py` for all of these at once, and find the machine that is nearest to yours. Steps",
-        "that take twice as long on like hardware are worth a look: is something else running (`load`), is the data",
+        "that take twice as long on like hardware are worth a look: is something else running (`top`), is the data",
         "slow (`data_wait_fraction` of `genjax bench`), are the versions old? Times scale with cores and clock. Ratios",
         "to the peers were measured in turns in one run. Do not quote those that are marked as busy: PyTorch's threads",
         "wait for one another, so that other programs slow it down more than they do JAX.",
@@ -140,7 +147,7 @@ def page(found: list[dict]) -> str:
     for machine in machines(found):
         now = latest(found, machine)
         worse = {p: {n: change(found, machine, p, n) for n in now[p]} for p in records.PARTS}
-        text += ["", f"## {machine}"]
+        text += ["", f"## {machine}", "", f"![ratios to the peers, and step times by date]({picture(found, machine)})"]
         if now["recipes"]:
             text += ["", recipes_table(now, worse["recipes"])]
         if now["peers"]:
@@ -149,6 +156,12 @@ def page(found: list[dict]) -> str:
         for v in versions:
             text += ["", "Versions: " + ", ".join(f"{k} {x}" for k, x in v.items() if x) + "."]
     return "\n".join(text) + "\n"
+
+
+def picture(found: list[dict], machine: str) -> str:
+    """The file of a machine's plot, beside the page."""
+    hardware = next(r["hardware"] for r in found if records.label(r["hardware"]) == machine)
+    return f"{records.slug(hardware)}.png"
 
 
 def plot(found: list[dict], machine: str, path: Path) -> None:
@@ -196,8 +209,7 @@ def main(argv: list[str]) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "NORMAL.md").write_text(text)
     for machine in machines(found):
-        hardware = next(r["hardware"] for r in found if records.label(r["hardware"]) == machine)
-        plot(found, machine, args.out / f"{records.slug(hardware)}.png")
+        plot(found, machine, args.out / picture(found, machine))
     print(text)
     print("\n".join(regressions(found)) or f"No regression of more than {THRESHOLD:.0%} against the record before.")
     return 0

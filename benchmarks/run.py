@@ -4,26 +4,28 @@
     python benchmarks/run.py --recipes vae_mnist      others
     python benchmarks/run.py --peers [vae gan ...]    pairs, in turns in one run (needs the extra `peers`)
 
-Then `python benchmarks/report.py` makes the table, the plots and NORMAL.md. Idle machines make good records; the
-number of processes that wanted to run is kept with each number.
+Then `python benchmarks/report.py` makes the table, the plots and NORMAL.md. Idle machines make good records; how busy
+others kept the machine is kept with each number. What fails is told in one line, and the exit status is then 1.
 """
 
 import argparse
 import importlib
+import json
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU, PyTorch needs memory too
-
+import load
 import records
 import report
 from peers import pairs
 
-import genjax
 from genjax.errors import UserError
 
+ENVIRONMENT = dict(os.environ)  # of the recipes, which have the GPU's memory for themselves
 RECIPES = ("vae_digits", "gan_digits", "gpt_pydoc", "ddpm_digits")
 PAIRS = {  # name -> module of `peers`, function of the precision
     "vae": ("vae", "pair"),
@@ -47,14 +49,15 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     recipes = args.recipes or (RECIPES if args.peers is None else ())
     names = list(PAIRS) if args.peers == [] else args.peers or []
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU, PyTorch needs memory too
     machine = records.hardware()
     if machine["accelerator"] is None:
         from genjax.parallel.host_memory import keep_freed_memory
 
         keep_freed_memory()  # as `genjax train` does; it serves both sides
     print(records.label(machine))
-    if (load := os.getloadavg()[0]) > records.BUSY:
-        print(f"The machine is busy (load {load:.1f}): times are too long, and ratios flatter genjax (see NORMAL.md).")
+    if (busy := os.getloadavg()[0]) > records.BUSY:
+        print(f"The machine is busy (load {busy:.1f}): times are too long, and ratios flatter genjax (see NORMAL.md).")
 
     failed, measured = 0, {part: {} for part in records.PARTS}
     for part, chosen, measure in (
@@ -62,18 +65,19 @@ def main(argv: list[str]) -> int:
         ("peers", names, lambda name: pair(name, args.precision)),
     ):
         for name in chosen:
-            begin = time.perf_counter()
+            begin, waiting, before = time.perf_counter(), os.getloadavg()[0], load.now()
             try:
-                entry = measure(name) | records.provenance(f"python benchmarks/run.py --{part} {Path(name).stem}", load)
-            except (UserError, ImportError) as error:
-                hint = "; pip install 'genjax-suite[peers]'" if isinstance(error, ImportError) else ""
-                print(f"{name}: {error}{hint}", file=sys.stderr)
+                entry = measure(name)
+            except Exception as error:  # of whatever kind: the others are measured all the same
+                print(f"{name}: {reason(error)}", file=sys.stderr, flush=True)
                 failed += 1
                 continue
-            measured[part][Path(name).stem] = entry
-            records.write(args.out, machine, part, {Path(name).stem: entry})  # each at once: the next may fail
-            seconds = time.perf_counter() - begin
-            print(f"{report.line(part, Path(name).stem, entry)}  [{seconds:.0f} s in all]", flush=True)
+            others = load.others(before, load.now())
+            entry |= records.provenance(["benchmarks/run.py", *argv], waiting, others)
+            key = records.key(Path(name).stem, entry)
+            measured[part][key] = entry
+            records.write(args.out, machine, part, {key: entry})  # each at once: the next may fail
+            print(f"{report.line(part, key, entry)}  [{time.perf_counter() - begin:.0f} s in all]", flush=True)
     if measured["recipes"]:
         print("\n" + report.recipes_table(measured))
     if measured["peers"]:
@@ -81,18 +85,34 @@ def main(argv: list[str]) -> int:
     return min(failed, 1)
 
 
-def recipe(name: str, steps: int) -> dict:
-    """What `genjax bench --json` tells."""
-    from genjax.bench.timing import measure
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    text = " ".join(str(error).split())[:500]
+    if isinstance(error, UserError):
+        return text
+    hint = "; pip install 'genjax-suite[peers]'" if isinstance(error, ImportError) else ""
+    return f"{type(error).__name__}: {text}{hint}"
 
-    return measure(Path(name).stem, genjax.load_experiment(name), steps=steps)
+
+def recipe(name: str, steps: int) -> dict:
+    """What `genjax bench --json` tells, run as users run it: start-up and memory are those of one recipe alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "result.json"
+        options = ["--steps", str(steps), "--json", str(file)]
+        command = [sys.executable, "-m", "genjax.cli", "bench", name, *options]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise UserError(lines[-1].removeprefix("genjax: "))
+        return json.loads(file.read_text())
 
 
 def pair(name: str, precision: str) -> dict:
     """One pair, measured in turns."""
     module, function = PAIRS[name]
     built = getattr(importlib.import_module(f"peers.{module}"), function)(precision)
-    return pairs.compare(built)._asdict()
+    threads = {"torch_threads": sys.modules["torch"].get_num_threads()} if "torch" in sys.modules else {}
+    return pairs.compare(built)._asdict() | threads
 
 
 if __name__ == "__main__":

@@ -36,10 +36,10 @@ def main(argv: list[str] | None = None) -> None:
     try:
         sys.exit(run(argv))
     except (Exception, KeyboardInterrupt) as error:
-        if "jax" in sys.modules:
-            from genjax.parallel.distributed import told
+        if jax := sys.modules.get("jax"):
+            from genjax.parallel.distributed import DeviceError, exit_now
 
-            error = told(error)
+            error = DeviceError(str(error)) if isinstance(error, jax.errors.JaxRuntimeError) else error
         if debug or not isinstance(error, UserError | KeyboardInterrupt | OSError):
             raise
         if isinstance(error, BrokenPipeError):  # `genjax list | head`
@@ -48,9 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         line = " ".join(str(error).split()) or "interrupted"
         print(f"genjax: {line}", file=sys.stderr)
         status = 2 if isinstance(error, UsageError) else 1
-        if "jax" in sys.modules:
-            from genjax.parallel.distributed import exit_now
-
+        if jax:
             exit_now(error, status)
         sys.exit(status)
 
@@ -230,6 +228,7 @@ def bench(argv: list[str]) -> None:
         synthetic: bool = False  # random batches instead of the data
 
     args = parse(f"bench {recipe}", BenchArgs, BenchArgs(experiment), rest)
+    _check_folder(args.json)
     imported = time.perf_counter() - STARTED
     result = timing.measure(
         recipe,
@@ -266,6 +265,7 @@ def plan(argv: list[str]) -> None:
         json: Path | None = None  # write the plan here as well
 
     args = parse(f"plan {recipe}", PlanArgs, PlanArgs(experiment), rest)
+    _check_folder(args.json)
     find = search if searching else plan.plan
     result = find(recipe, args.experiment, args.topology)
     print(plan.describe(result))
@@ -373,6 +373,12 @@ def _run(command: str, argv: list[str]) -> tuple[Path, list[str]]:
 
     enable_cache()
     return Path(run), rest
+
+
+def _check_folder(file: Path | None) -> None:
+    """Raises UserError before hours of work whose result could not be written."""
+    if file and not file.absolute().parent.is_dir():
+        raise UserError(f"--json {file}: there is no folder '{file.parent}'")
 
 
 def _positional(command: str, name: str, argv: list[str]) -> tuple[str, list[str]]:

@@ -83,6 +83,8 @@ MISTAKES = [
     (["train", "gpt_pydoc", "--data.source", "digits"], 1, "needs data with text"),
     (["train", "gpt_pydoc", "--data.context", "100000000"], 1, "--data.context"),
     (["train", "vae_digits", "--data.source", "pydoc"], 1, "needs data with images"),
+    (["bench", "vae_digits", "--json", "no/such/x.json"], 1, "there is no folder 'no/such'"),
+    (["bench", "vae_digits", "--train.eval-every", "-5"], 2, "--train.eval-every -5"),
     (["sample", "no/such/run"], 1, "does not exist"),
     (["eval", "."], 1, "not a run directory"),
     (["corpus", "missing.txt", "--out", "corpus"], 1, "missing.txt"),

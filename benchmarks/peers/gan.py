@@ -12,7 +12,7 @@ BATCH, SIZE, WIDTH, LATENT = 64, 28, 32, 100
 
 def pair(precision: str = "float32") -> Pair:
     shapes = f"{SIZE}x{SIZE}x1, width {WIDTH}, latent {LATENT}, both turns, batch {BATCH}, {precision}"
-    return Pair("gan", ours(precision), theirs(precision), BATCH, "images", shapes)
+    return Pair("gan", ours(precision), theirs(precision), BATCH, "images", shapes, precision)
 
 
 def ours(precision: str):
@@ -55,8 +55,8 @@ def theirs(precision: str):
         nn.Flatten(),
         nn.Linear(2 * WIDTH * grid**2, 1),
     )
-    both = nn.ModuleList([generator, discriminator]).to(device)
-    real = torch.rand(BATCH, 1, SIZE, SIZE, device=device) * 2 - 1
+    both = sides.placed(nn.ModuleList([generator, discriminator]))
+    real = sides.placed(torch.rand(BATCH, 1, SIZE, SIZE) * 2 - 1)
     optimizers = [torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True) for m in both]
 
     def autocast():
@@ -87,7 +87,9 @@ def theirs(precision: str):
         discriminator_loss(fake.detach()).backward()
         optimize_discriminator.step()
         optimize_generator.zero_grad()
+        discriminator.requires_grad_(False)  # this turn needs no gradient of its weights, and ours computes none
         generator_loss(fake).backward()
+        discriminator.requires_grad_(True)
         optimize_generator.step()
 
     return sides.torch_training("PyTorch, torch.compile", [both], step)

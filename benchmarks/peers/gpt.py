@@ -22,7 +22,7 @@ def medium(precision: str = "float32") -> Pair:
 def pair(name: str, layers: int, heads: int, width: int, context: int, batch: int, precision: str) -> Pair:
     shapes = f"{layers} layers, {heads} heads, width {width}, context {context}, batch {batch}, {precision}"
     sizes = (layers, heads, width, context, batch, precision)
-    return Pair(name, ours(*sizes), theirs(*sizes), batch * context, "tokens", shapes)
+    return Pair(name, ours(*sizes), theirs(*sizes), batch * context, "tokens", shapes, precision)
 
 
 def ours(layers: int, heads: int, width: int, context: int, batch: int, precision: str):

@@ -31,6 +31,7 @@ class Pair(NamedTuple):
     count: int
     unit: str
     shapes: str  # one line: sizes, batch, precision
+    precision: str = "float32"
 
 
 class Result(NamedTuple):
@@ -39,6 +40,7 @@ class Result(NamedTuple):
     pair: str
     shapes: str
     unit: str
+    precision: str
     ours: str
     theirs: str
     ours_per_second: float
@@ -91,6 +93,7 @@ def compare(pair: Pair, *, rounds: int = 7, seconds: float = 1.5, clock: Callabl
         pair=pair.name,
         shapes=pair.shapes,
         unit=pair.unit,
+        precision=pair.precision,
         ours=pair.ours.name,
         theirs=pair.theirs.name,
         ours_per_second=statistics.median(rates[0]),

@@ -21,12 +21,13 @@ NETWORK = f"{SIZE}x{SIZE}x1, channels {WIDTHS}, {BLOCKS} block a level, attentio
 
 def training(precision: str = "float32") -> Pair:
     ours = sides.training(experiment(precision), SPEC)
-    return Pair("unet", ours, their_training(precision), BATCH, "images", f"{NETWORK}, batch {BATCH}, {precision}")
+    shapes = f"{NETWORK}, batch {BATCH}, {precision}"
+    return Pair("unet", ours, their_training(precision), BATCH, "images", shapes, precision)
 
 
 def sampling(precision: str = "float32") -> Pair:
     shapes = f"{NETWORK}, {SAMPLES} images, {STEPS} steps, {precision}"
-    return Pair("ddim", our_sampling(precision), their_sampling(precision), SAMPLES, "images", shapes)
+    return Pair("ddim", our_sampling(precision), their_sampling(precision), SAMPLES, "images", shapes, precision)
 
 
 def experiment(precision: str) -> Experiment:
@@ -57,7 +58,7 @@ def our_sampling(precision: str) -> Side:
 def their_model():
     from diffusers import UNet2DModel
 
-    return UNet2DModel(
+    network = UNet2DModel(
         sample_size=SIZE,
         in_channels=1,
         out_channels=1,
@@ -66,7 +67,8 @@ def their_model():
         down_block_types=("DownBlock2D",) * len(WIDTHS),
         up_block_types=("UpBlock2D",) * len(WIDTHS),
         attention_head_dim=WIDTHS[-1],
-    ).to(sides.torch_device())
+    )
+    return sides.placed(network)
 
 
 def their_training(precision: str) -> Side:
@@ -74,7 +76,7 @@ def their_training(precision: str) -> Side:
     from diffusers import DDPMScheduler
 
     device, model, scheduler = sides.torch_device(), their_model().train(), DDPMScheduler()
-    image = torch.rand(BATCH, 1, SIZE, SIZE, device=device) * 2 - 1
+    image = sides.placed(torch.rand(BATCH, 1, SIZE, SIZE) * 2 - 1)
 
     @torch.compile
     def loss(noisy, noise, t):

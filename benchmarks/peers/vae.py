@@ -14,12 +14,12 @@ BATCH, SIDE, WIDTHS, LATENT = 128, 28, (32, 64), 16
 
 def pair(precision: str = "float32") -> Pair:
     shapes = f"{SIDE}x{SIDE}x1, widths {WIDTHS}, latent {LATENT}, batch {BATCH}, {precision}"
-    return Pair("vae", ours(precision), theirs(precision), BATCH, "images", shapes)
+    return Pair("vae", ours(precision), theirs(precision), BATCH, "images", shapes, precision)
 
 
 def keras(precision: str = "float32") -> Pair:
     shapes = f"{SIDE}x{SIDE}x1, widths {WIDTHS}, latent {LATENT}, batch {BATCH}, {precision}"
-    return Pair("vae_keras", ours(precision), their_keras(precision), BATCH, "images", shapes)
+    return Pair("vae_keras", ours(precision), their_keras(precision), BATCH, "images", shapes, precision)
 
 
 def ours(precision: str):
@@ -56,8 +56,8 @@ def theirs(precision: str):
         up += [nn.Conv2d(width, width, 3, padding=1), nn.GELU(approximate="tanh")]
         c = width
     decoder = nn.Sequential(*up, nn.Conv2d(c, 4, 3, padding=1), nn.PixelShuffle(2))
-    model = nn.ModuleList([encoder, decoder]).to(device)
-    image = torch.rand(BATCH, 1, SIDE, SIDE, device=device)
+    model = sides.placed(nn.ModuleList([encoder, decoder]))
+    image = sides.placed(torch.rand(BATCH, 1, SIDE, SIDE))
 
     @torch.compile
     def loss(x):
@@ -132,6 +132,6 @@ def their_keras(precision: str) -> Side:
     batches = tf.data.Dataset.from_tensors(tf.random.uniform((BATCH, SIDE, SIDE, 1))).repeat()
 
     def fit(count: int) -> None:
-        model.fit(batches, steps_per_epoch=count, verbose=0)
+        model.fit(batches, steps_per_epoch=count, shuffle=False, verbose=0)
 
     return Side("Keras (TensorFlow) fit", fit, encoder.count_params() + decoder.count_params())

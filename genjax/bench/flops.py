@@ -7,8 +7,10 @@ the step differentiates, freezes, shares between turns or loops over is then rig
 import dataclasses
 import functools
 import math
+import re
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -42,11 +44,16 @@ INLINED = {  # primitives that only call
 
 def model_flops(experiment: Experiment, spec: DataSpec, *, full_attention: bool = False) -> float:
     """Mean FLOPs of a step over one period of the turns; see `step_flops`."""
-    period = turn_period(experiment)
-    return sum(
-        times * step_flops(experiment, spec, due, full_attention=full_attention)
-        for due, times in Counter(period).items()
-    ) / len(period)
+    return sum(model_flops_by_entry(experiment, spec, full_attention=full_attention).values())
+
+
+def model_flops_by_entry(experiment: Experiment, spec: DataSpec, *, full_attention: bool = False) -> dict[str, float]:
+    """`model_flops` by network; entries whose networks are of one class are counted together, as "a, b"."""
+    period, mean = turn_period(experiment), Counter()
+    for due, times in Counter(period).items():
+        for entry, flops in _step_flops(experiment, spec, due, full_attention).items():
+            mean[entry] += times * flops / len(period)
+    return dict(mean)
 
 
 def step_flops(experiment: Experiment, spec: DataSpec, due: tuple[str, ...], *, full_attention: bool = False) -> float:
@@ -60,13 +67,27 @@ def step_flops(experiment: Experiment, spec: DataSpec, due: tuple[str, ...], *, 
       experiment: a resolved one.
       full_attention: both halves of causal attention, as Chowdhery et al. 2022 (PaLM, appendix B) count MFU.
     """
+    return sum(_step_flops(experiment, spec, due, full_attention).values())
+
+
+def _step_flops(experiment: Experiment, spec: DataSpec, due: tuple[str, ...], full_attention: bool) -> Counter[str]:
     model = _plain(experiment.model)
     train = dataclasses.replace(experiment.train, grad_accumulation=1)
     experiment = dataclasses.replace(experiment, model=model, train=train)
     state = jax.eval_shape(functools.partial(states.create, model, experiment, spec), run_key(0, INIT))
     batch = abstract_batch(spec, experiment.data.batch_size, None)
     step = functools.partial(train_step, model, experiment, due=due, unroll=1)
-    return product_flops(jax.make_jaxpr(step)(state, batch), causal_share=1.0 if full_attention else 0.5)
+    return _product_flops(
+        jax.make_jaxpr(step)(state, batch), _entries_by_class(model), causal_share=1.0 if full_attention else 0.5
+    )
+
+
+def _entries_by_class(model: Model) -> dict[str, str]:
+    """By the names that Flax gives to the scopes of whole networks, those of their classes."""
+    entries: dict[str, list[str]] = {}
+    for entry, network in model.networks().items():
+        entries.setdefault(type(network).__name__, []).append(entry)
+    return {name: ", ".join(of_class) for name, of_class in entries.items()}
 
 
 def _plain(config):
@@ -81,18 +102,36 @@ def _plain(config):
     return dataclasses.replace(config, **{name: value(name, getattr(config, name)) for name in fields})
 
 
-def product_flops(closed: ClosedJaxpr, *, causal_share: float = 1.0, causal: bool = False) -> float:
+def product_flops(closed: ClosedJaxpr, *, causal_share: float = 1.0) -> float:
     """FLOPs of the products of a jaxpr: equal ones count once, and those that no output depends on not at all.
 
     Args:
       causal_share: counted of the products within the scope CAUSAL.
-      causal: the whole jaxpr stands in that scope.
     """
+    return sum(_product_flops(closed, {}, causal_share=causal_share).values())
+
+
+class _Scope(NamedTuple):
+    """Where equations stand: the entry whose network they belong to, and whether within causal attention."""
+
+    entry: str = "other"
+    causal: bool = False
+
+    def inner(self, eqn, entries: Mapping[str, str]) -> "_Scope":
+        stack = str(eqn.source_info.name_stack)
+        entry = next((entries[word] for word in re.findall(r"\w+", stack) if word in entries), self.entry)
+        return _Scope(entry, self.causal or CAUSAL in stack)
+
+
+def _product_flops(
+    closed: ClosedJaxpr, entries: Mapping[str, str], *, causal_share: float, scope: _Scope = _Scope()
+) -> Counter[str]:
+    """`product_flops` of a jaxpr that stands in `scope`, by entry; `entries` are known by the classes' names."""
     numbers: dict[Any, int] = {}  # equation -> node
-    flops: list[float] = []  # of each node
+    flops: list[Counter[str]] = []  # of each node
     inputs: list[tuple] = []  # the values each node reads; a value is (node, output)
 
-    def visit(jaxpr: Jaxpr, values: list, causal: bool) -> list:
+    def visit(jaxpr: Jaxpr, values: list, scope: _Scope) -> list:
         known = dict(zip([*jaxpr.constvars, *jaxpr.invars], values))
 
         def read(atom):
@@ -100,7 +139,7 @@ def product_flops(closed: ClosedJaxpr, *, causal_share: float = 1.0, causal: boo
 
         for eqn in jaxpr.eqns:
             read_values = tuple(map(read, eqn.invars))
-            within = causal or CAUSAL in str(eqn.source_info.name_stack)
+            within = scope.inner(eqn, entries)
             if eqn.primitive.name in INLINED:
                 inner = eqn.params[INLINED[eqn.primitive.name]]
                 constants = [(-1, id(value)) for value in getattr(inner, "consts", ())]
@@ -109,38 +148,40 @@ def product_flops(closed: ClosedJaxpr, *, causal_share: float = 1.0, causal: boo
                 key = (eqn.primitive.name, str(eqn.params), read_values)
                 if key not in numbers:
                     numbers[key] = len(flops)
-                    flops.append(_equation_flops(eqn, causal_share, within))
+                    flops.append(_equation_flops(eqn, entries, causal_share, within))
                     inputs.append(read_values)
                 outputs = [(numbers[key], i) for i in range(len(eqn.outvars))]
             known.update(zip(eqn.outvars, outputs))
         return [read(atom) for atom in jaxpr.outvars]
 
     leaves = [(-1, i) for i in range(len(closed.jaxpr.constvars) + len(closed.jaxpr.invars))]
-    needed, waiting = set(), visit(closed.jaxpr, leaves, causal)
+    needed, waiting = set(), visit(closed.jaxpr, leaves, scope)
     while waiting:
         node = waiting.pop()[0]
         if node >= 0 and node not in needed:
             needed.add(node)
             waiting += inputs[node]
-    return sum(flops[node] for node in needed)
+    return sum((flops[node] for node in needed), Counter())
 
 
-def _equation_flops(eqn, causal_share: float, causal: bool) -> float:
+def _equation_flops(eqn, entries: Mapping[str, str], causal_share: float, scope: _Scope) -> Counter[str]:
     if eqn.primitive.name == "dot_general":
         (contracted, _), _ = eqn.params["dimension_numbers"]
         lhs, out = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
-        share = causal_share if causal else 1.0
-        return share * 2.0 * math.prod(out) * math.prod(lhs[i] for i in contracted)
+        share = causal_share if scope.causal else 1.0
+        return Counter({scope.entry: share * 2.0 * math.prod(out) * math.prod(lhs[i] for i in contracted)})
     if eqn.primitive.name == "conv_general_dilated":
-        return _convolution_flops(eqn)
+        return Counter({scope.entry: _convolution_flops(eqn)})
+    count = functools.partial(_product_flops, entries=entries, causal_share=causal_share, scope=scope)
     inner = [
-        product_flops(j if isinstance(j, ClosedJaxpr) else ClosedJaxpr(j, ()), causal_share=causal_share, causal=causal)
+        count(j if isinstance(j, ClosedJaxpr) else ClosedJaxpr(j, ()))
         for j in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr | Jaxpr))
         if isinstance(j, ClosedJaxpr | Jaxpr)
     ]
     if eqn.primitive.name == "cond":
-        return max(inner)
-    return eqn.params.get("length", 1) * sum(inner) if inner else 0.0
+        return max(inner, key=Counter.total)
+    rounds = eqn.params.get("length", 1)
+    return Counter({entry: rounds * flops for entry, flops in sum(inner, Counter()).items()})
 
 
 def _convolution_flops(eqn) -> float:
@@ -153,7 +194,7 @@ def _convolution_flops(eqn) -> float:
         taps = np.arange(rhs[k]) * p["rhs_dilation"][axis] - p["padding"][axis][0]
         place = np.arange(out[o])[:, None] * p["window_strides"][axis] + taps
         pairs *= np.sum((place >= 0) & (place <= (lhs[i] - 1) * hole) & (place % hole == 0))
-    return 2.0 * pairs * out[out_spec[0]] * out[out_spec[1]] * rhs[rhs_spec[1]]
+    return 2.0 * float(pairs) * out[out_spec[0]] * out[out_spec[1]] * rhs[rhs_spec[1]]
 
 
 def kernel_flops(model: Model, examples: int) -> float:

@@ -1,6 +1,7 @@
 """The limits that a measurement is held against: memory that was needed, and FLOP/s that can be had."""
 
 import resource
+import sys
 import time
 
 import jax
@@ -14,13 +15,17 @@ def peak_memory() -> tuple[int, str]:
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     if all("peak_bytes_in_use" in s for s in stats):
         return max(s["peak_bytes_in_use"] for s in stats), "device"
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "process (peak RSS)"
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "process (peak RSS)"
 
 
 def peak_flops(
     device_kind: str, platform: str, dtype: str | None, *, measured: bool
 ) -> tuple[float | None, str | None]:
-    """FLOP/s of one device, and where the figure comes from; None where no figure is kept."""
+    """FLOP/s of one device, and where the figure comes from; None where no figure is kept.
+
+    The devices that JAX simulates on a CPU share its cores: measured there is what all of a process's have together.
+    """
     if measured:
         return matmul_flops(platform, dtype), f"measured, {dtype or 'float32'} matrix product"
     known = devices.find(device_kind)
@@ -28,9 +33,9 @@ def peak_flops(
 
 
 def matmul_flops(platform: str, dtype: str | None) -> float:
-    """The best FLOP/s of ten square matrix products on one device."""
+    """The best FLOP/s of ten square matrix products on one device; on CPU, on all cores of the process."""
     size = 2048 if platform == "cpu" else 8192
-    x = jnp.ones((size, size), dtype or jnp.float32)
+    x = jax.random.normal(jax.random.key(0), (size, size), dtype or jnp.float32)  # of ones, a GPU draws less power
     product = jax.jit(jnp.matmul)
     product(x, x).block_until_ready()
 

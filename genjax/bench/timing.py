@@ -7,9 +7,8 @@ result = measure("vae_digits", genjax.load_experiment("vae_digits"), steps=50)
 import dataclasses
 import functools
 import itertools
-import json
 import math
-import tempfile
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,7 +18,8 @@ import jax
 import numpy as np
 
 from genjax import data
-from genjax.bench.flops import model_flops
+from genjax.bench import loop as loops
+from genjax.bench.flops import model_flops, model_flops_by_entry
 from genjax.bench.limits import peak_flops, peak_memory
 from genjax.bench.synthetic import synthetic_dataset
 from genjax.errors import UsageError, UserError
@@ -28,15 +28,18 @@ from genjax.parallel import distributed
 from genjax.parallel.host_memory import keep_freed_memory
 from genjax.training import run as runs
 from genjax.training.engine import Engine
-from genjax.training.log import read_metrics
-from genjax.training.loop import run_loop
+from genjax.training.loop import steps_of_call
 from genjax.training.step import turn_period
 
 VERSIONS = ("genjax-suite", "jax", "jaxlib", "flax", "optax", "numpy", "python")
 TRACED_STEPS = 3  # at least
-CACHE_HIT = "/jax/compilation_cache/cache_hits"  # JAX's own name of the event
+WARM_UP_CALLS = 5  # at most; a program that compiles anew at each of them will go on doing so
+COMPILED, CACHE_HIT = "/jax/core/compile/backend_compile_duration", "/jax/compilation_cache/cache_hits"  # JAX's names
+
+Call = tuple[tuple[str, ...], ...]  # the turns due at each step of one call of a compiled program
 
 
+@distributed.device_errors()
 def measure(
     recipe: str,
     experiment: Experiment,
@@ -49,54 +52,62 @@ def measure(
 ) -> dict[str, Any]:
     """The fields of `genjax bench --json`, ready for `json.dumps`.
 
-    First the step alone, each call waited for; then `steps` steps of the training loop in a temporary run directory,
-    which evaluates, samples and saves half-way and at the end. Where turns are due at intervals, a time is the mean
-    over one whole period of them, and `steps` is rounded up to whole periods.
+    First the step alone, each call waited for, then the training loop in a temporary run directory, which evaluates,
+    samples and saves at the end. Steps are called as the loop calls them, several at once with --train.steps-per-call.
+    A time is the mean over the least number of steps that are whole calls and whole periods of the turns; `steps` is
+    rounded up to these.
+
+    `compile_seconds` is by how much the first calls are longer than later ones: they trace `programs` programs and
+    compile them, or read `programs_from_cache` of them from JAX's persistent cache, which takes a fraction of the time.
 
     Args:
-      steps: how many are timed, after two of each combination of turns to compile and to warm up.
+      steps: how many are timed, after each call has been repeated until nothing compiles any more.
       synthetic: random batches of the shapes that the recipe tells of; no loop is run then.
       trace: a folder for a trace of `jax.profiler`, taken after the timed steps.
       measure_peak: MFU against a large matrix product in the recipe's precision instead of the maker's bfloat16 peak.
       import_seconds: from the command to this call, shown as a part of the start-up.
 
     Raises:
-      UserError: as `genjax.train` does; data that is not at hand, unless `synthetic`.
+      UserError: as `genjax.train` does; data that is not at hand, unless `synthetic`; a folder that cannot be written.
+      DeviceError: the compiled program fails, for want of memory above all.
     """
     if steps < 1:
         raise UsageError(f"--steps {steps}: must be at least 1")
-    begin, hits = time.perf_counter(), _events()[CACHE_HIT]
+    if trace:
+        _make_folder(trace)
+    begin, events = time.perf_counter(), _events()
     distributed.initialize(experiment.mesh)
     dataset = synthetic_dataset(experiment) if synthetic else _load(experiment)
-    intervals = experiment.train
-    half = math.ceil(steps / 2)
-    train = dataclasses.replace(
-        intervals, steps=2 * half, eval_every=half, sample_every=half, checkpoint_every=half, init_from=()
-    )
-    experiment = runs.resolve(dataclasses.replace(experiment, train=train), dataset.spec)
-    engine = Engine(experiment, dataset.spec)
+    experiment = runs.resolve(experiment, dataset.spec)
+    intervals, period = experiment.train, turn_period(experiment)
+    calls = _calls(period, steps_of_call(0, intervals))
+    unit = sum(map(len, calls))
+    rounds = math.ceil(steps / unit)
+    experiment = dataclasses.replace(experiment, train=loops.shortened(intervals, max(rounds, 2) * unit, len(calls[0])))
+    engine = loops.TimedEngine(experiment, dataset.spec)
     if engine.platform == "cpu":
         keep_freed_memory()
     timer = _Steps(engine, dataset)
     build_seconds = time.perf_counter() - begin
-    period = turn_period(experiment)
-    compile_seconds = sum(timer.first(due) for due in dict.fromkeys(period))
-    hits = _events()[CACHE_HIT] - hits
-    rounds = math.ceil(steps / len(period))
-    step_seconds = np.mean([[timer.step(due) for due in period] for _ in range(rounds)], axis=1)
+    before = events.copy()
+    compile_seconds = sum(timer.warm_up(call) for call in dict.fromkeys(calls))
+    programs, hits = (events[event] - before[event] for event in (COMPILED, CACHE_HIT))
+    step_seconds = np.array([sum(timer.seconds(call) for call in calls) / unit for _ in range(rounds)])
     memory, memory_of = peak_memory()
     if trace:
         with jax.profiler.trace(str(trace)):
-            for due in period * math.ceil(TRACED_STEPS / len(period)):
-                timer.step(due)
+            for call in calls * math.ceil(TRACED_STEPS / unit):
+                timer.seconds(call)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(timer.state.params))
     del timer  # the loop has a state of its own
-    loop = None if synthetic or jax.process_count() > 1 else _loop(engine, dataset, recipe, intervals)
+    loop = None if synthetic or jax.process_count() > 1 else loops.measure_loop(engine, dataset, recipe, intervals)
 
     kind, count = engine.mesh.devices.flat[0].device_kind, engine.mesh.devices.size
+    chips = jax.process_count() if engine.platform == "cpu" else count  # the CPU's devices share its cores
     peak, peak_from = peak_flops(kind, engine.platform, experiment.model.dtype, measured=measure_peak)
     median = float(np.median(step_seconds))
-    flops = model_flops(experiment, dataset.spec)
+    by_entry = model_flops_by_entry(experiment, dataset.spec)
+    flops = sum(by_entry.values())
     examples = experiment.data.batch_size / median
     context = dataset.spec.context
     full_attention = model_flops(experiment, dataset.spec, full_attention=True) if context else flops
@@ -115,9 +126,11 @@ def measure(
         "synthetic_data": synthetic,
         "compile_seconds": compile_seconds,
         "startup_seconds": {"import": import_seconds, "build": build_seconds, "compile": compile_seconds},
+        "programs": programs,
         "programs_from_cache": hits,
         "turn_period": len(period),
-        "timed_steps": rounds * len(period),
+        "steps_per_call": len(calls[0]),
+        "timed_steps": rounds * unit,
         "step_ms": {
             "median": 1e3 * median,
             "p10": 1e3 * float(np.percentile(step_seconds, 10)),
@@ -126,11 +139,12 @@ def measure(
         "examples_per_second": examples,
         "tokens_per_second": examples * context if context else None,
         "model_flops_per_step": flops,
+        "model_flops_by_entry": by_entry,
         "model_flops_per_second": flops / median,
-        "peak_flops_per_second": peak and peak * count,
+        "peak_flops_per_second": peak and peak * chips,
         "peak_from": peak_from,
-        "mfu": peak and flops / median / (peak * count),
-        "mfu_full_attention": peak and full_attention / median / (peak * count),
+        "mfu": peak and flops / median / (peak * chips),
+        "mfu_full_attention": peak and full_attention / median / (peak * chips),
         "peak_memory_bytes": memory,
         "peak_memory_of": memory_of,
         "data_wait_fraction": loop and loop["data_wait_fraction"],
@@ -153,16 +167,28 @@ class _Steps:
         self.batches = itertools.cycle([engine.put(batch) for batch in itertools.islice(host, config.prefetch)])
         self.state = jax.block_until_ready(engine.init())
 
-    def step(self, due: tuple[str, ...]) -> float:
-        """Seconds of one step, from the call until the state is there."""
-        batch, start = next(self.batches), time.perf_counter()
-        self.state, metrics = self.engine.step(self.state, [batch], [due])
+    def seconds(self, call: Call) -> float:
+        """Of one call, until the state is there."""
+        batches, start = list(itertools.islice(self.batches, len(call))), time.perf_counter()
+        self.state, metrics = self.engine.step(self.state, batches, call)
         jax.block_until_ready((self.state, metrics))
         return time.perf_counter() - start
 
-    def first(self, due: tuple[str, ...]) -> float:
-        """Seconds by which the first step with these turns is longer than the second: tracing and compiling."""
-        return max(0.0, self.step(due) - self.step(due))
+    def warm_up(self, call: Call) -> float:
+        """Repeats a call until nothing compiles; returns by how many seconds the earlier ones were longer."""
+        seconds, events = [], _events()
+        while len(seconds) < WARM_UP_CALLS:
+            before = events[COMPILED]
+            seconds.append(self.seconds(call))
+            if len(seconds) > 1 and events[COMPILED] == before:
+                break
+        return max(0.0, sum(seconds) - len(seconds) * seconds[-1])
+
+
+def _calls(period: Call, steps: int) -> list[Call]:
+    """What the loop calls again and again, `steps` at a time: the fewest calls that are whole periods of the turns."""
+    dues = period * (math.lcm(len(period), steps) // len(period))
+    return [dues[first : first + steps] for first in range(0, len(dues), steps)]
 
 
 @functools.cache
@@ -170,7 +196,17 @@ def _events() -> Counter[str]:
     """Counts what JAX reports of itself from now on."""
     counts = Counter()
     jax.monitoring.register_event_listener(lambda event, **_: counts.update([event]))
+    jax.monitoring.register_event_duration_secs_listener(lambda event, _, **__: counts.update([event]))
     return counts
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the trace to '{folder}': {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write the trace to '{folder}': choose another folder")
 
 
 def _load(experiment: Experiment) -> data.Dataset:
@@ -182,49 +218,25 @@ def _load(experiment: Experiment) -> data.Dataset:
         raise UserError(f"{error}. Without the data: --synthetic true") from error
 
 
-def _loop(engine: Engine, dataset: data.Dataset, recipe: str, intervals) -> dict[str, Any]:
-    """The training loop itself, by its own clock.
-
-    `shares` are those of a long run at the recipe's intervals: what an evaluation and a set of samples took the
-    second time, when they were compiled, and what the loop waited for a checkpoint the first time, when it was
-    written in the background.
-    """
-    with tempfile.TemporaryDirectory(prefix="genjax-bench-") as folder:
-        out = Path(folder) / "run"
-        run_loop(engine, dataset, out, recipe=recipe)
-        seconds = json.loads((out / "environment.json").read_text())["seconds"]
-        records = read_metrics(out)
-    steps = engine.experiment.train.steps
-    parts = {part: seconds.get(part, 0.0) / steps for part in ("steps", "data", "log")}
-    training = sum(parts.values())
-    for part, every, which in (
-        ("evaluate", intervals.eval_every, -1),
-        ("sample", intervals.sample_every, -1),
-        ("checkpoint", intervals.checkpoint_every, 0),
-    ):
-        parts[part] = [r[f"seconds/{part}"] for r in records if f"seconds/{part}" in r][which] / (
-            every or intervals.steps
-        )
-    return {
-        "steps": steps,
-        "steps_per_second": 1 / training,
-        "data_wait_fraction": parts["data"] / training,
-        "seconds": seconds,
-        "shares": {part: per_step / sum(parts.values()) for part, per_step in parts.items()},
-    }
-
-
 def describe(r: dict[str, Any]) -> str:
     """A result for people."""
     mesh = " x ".join(f"{axis} {size}" for axis, size in r["mesh"].items())
     step, startup, loop = r["step_ms"], r["startup_seconds"], r["loop"]
-    a_period = f", means over periods of {r['turn_period']} steps" if r["turn_period"] > 1 else ""
+    timed = str(r["timed_steps"])
+    if r["turn_period"] > 1:
+        timed += f", means over periods of {r['turn_period']} steps"
+    if r["steps_per_call"] > 1:
+        timed += f", {r['steps_per_call']} a call"
     speed = f"{r['examples_per_second']:,.1f} examples/s"
     if r["tokens_per_second"]:
         speed += f", {r['tokens_per_second']:,.0f} tokens/s"
     mfu = "unknown peak: see --measure-peak"
     if r["mfu"] is not None:
         mfu = f"MFU {r['mfu']:.1%} of {r['peak_flops_per_second']:.3g} FLOP/s ({r['peak_from']})"
+    flops = f"{r['model_flops_per_step']:.4g} a step, {r['model_flops_per_second']:.4g} a second; {mfu}"
+    if len(r["model_flops_by_entry"]) > 1:
+        shares = (f"{e} {f / r['model_flops_per_step']:.0%}" for e, f in r["model_flops_by_entry"].items())
+        flops += f"; {', '.join(shares)}"
     rows = [
         ("recipe", f"{r['recipe']}: {r['system']}, {r['parameters']:,} parameters, {r['precision']}"),
         ("devices", f"{r['num_devices']} x {r['device_kind']}, mesh {mesh}, backend {r['backend']}"),
@@ -232,17 +244,14 @@ def describe(r: dict[str, Any]) -> str:
             "batch",
             f"{r['batch_size']} in {r['grad_accumulation']} micro-batch(es){', synthetic' * r['synthetic_data']}",
         ),
-        (
-            "step",
-            f"{step['median']:.3f} ms (p10 {step['p10']:.3f}, p90 {step['p90']:.3f}) over {r['timed_steps']}{a_period}",
-        ),
+        ("step", f"{step['median']:.3f} ms (p10 {step['p10']:.3f}, p90 {step['p90']:.3f}) over {timed}"),
         ("speed", speed),
-        ("model FLOPs", f"{r['model_flops_per_step']:.4g} a step, {r['model_flops_per_second']:.4g} a second; {mfu}"),
+        ("model FLOPs", flops),
         ("peak memory", f"{r['peak_memory_bytes'] / 2**20:,.0f} MiB of the {r['peak_memory_of']}"),
         (
             "start-up",
             ", ".join(f"{part} {seconds:.2f} s" for part, seconds in startup.items() if seconds is not None)
-            + f" ({r['programs_from_cache']} program(s) from the cache)",
+            + f" ({r['programs_from_cache']} of {r['programs']} program(s) read from the cache)",
         ),
     ]
     if loop:

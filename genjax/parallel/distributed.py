@@ -4,9 +4,10 @@ The engine is `jax.distributed`: its coordination service notices a process that
 carries a SIGTERM that one host receives to all of them.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import jax
 
@@ -32,9 +33,13 @@ class DeviceError(UserError):
             super().__init__(f"the device program failed ({line})")
 
 
-def told(error: BaseException) -> BaseException:
-    """The error as a user is told of it: what XLA raises becomes a DeviceError."""
-    return DeviceError(str(error)) if isinstance(error, jax.errors.JaxRuntimeError) else error
+@contextlib.contextmanager
+def device_errors() -> Iterator[None]:
+    """What a compiled program fails with becomes a DeviceError, which says it in one line."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        raise DeviceError(str(error)) from error
 
 
 def exit_now(error: Exception, status: int) -> None:

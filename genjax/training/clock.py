@@ -14,8 +14,9 @@ WAITS = ("data", "log")  # within training; all other parts interrupt it
 class Clock:
     """Seconds of the wall by part of the loop.
 
-    A part counts only while no train step runs: a batch that is prepared behind a step costs nothing. What the clock
-    knows of the device is the time at which the step it was shown last had finished.
+    A part counts only while no train step runs: a batch that is prepared behind a step costs nothing. Of the device the
+    clock knows whether the step it was shown last has finished, which it asks at both ends of a part, and mostly when:
+    a thread waits for it, but can tell the time only once the interpreter is free.
 
     Attributes:
       seconds: of each part so far; parts do not overlap.
@@ -27,23 +28,24 @@ class Clock:
         self.last: dict[str, float] = {}
         self._start = monotonic()
         self._watcher = ThreadPoolExecutor(1, "genjax-clock")
-        self._finished: Future | None = None
+        self._result: jax.Array | None = None
+        self._finished: Future[float] | None = None
         self._mark = (0.0, 0.0)
 
     @contextlib.contextmanager
     def __call__(self, part: str) -> Iterator[None]:
         """Times what stands inside; parts do not nest."""
-        start = monotonic()
+        idle, start = self._idle(), monotonic()
         try:
             yield
         finally:
             end = monotonic()
-            self.last[part] = max(0.0, end - max(start, self._idle_since(end)))
+            self.last[part] = end - (start if idle else self._idle_since(start, end))
             self.seconds[part] += self.last[part]
 
     def watch(self, result: jax.Array) -> None:
         """Shows an array that the step dispatched last computes."""
-        self._finished = self._watcher.submit(_time_of_completion, result)
+        self._result, self._finished = result, self._watcher.submit(_time_of_completion, result)
 
     @property
     def training(self) -> float:
@@ -64,11 +66,16 @@ class Clock:
     def close(self) -> None:
         self._watcher.shutdown(wait=False)
 
-    def _idle_since(self, now: float) -> float:
-        """When the last step finished; `now` while it still runs."""
-        if self._finished is None:
-            return 0.0
-        return self._finished.result() if self._finished.done() else now
+    def _idle(self) -> bool:
+        return self._result is None or self._result.is_ready()
+
+    def _idle_since(self, start: float, end: float) -> float:
+        """When the step that ran at `start` finished; `end` while it still runs."""
+        if not self._idle():
+            return end
+        if self._finished.done():
+            return min(max(start, self._finished.result()), end)
+        return (start + end) / 2  # Python code kept the watcher from telling: in the middle, one errs least
 
 
 def _time_of_completion(result: jax.Array) -> float:

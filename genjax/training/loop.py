@@ -7,6 +7,7 @@ import signal
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import jax
 import numpy as np
@@ -29,6 +30,8 @@ from genjax.training.samples import save_samples
 from genjax.training.sampling import conditions, draw
 from genjax.training.state import TrainState, averaged
 from genjax.training.step import due_turns
+
+REPORT_SECONDS = 60  # at least, between two reports of a run: drawing one takes about a second
 
 
 def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") -> dict[str, float]:
@@ -60,11 +63,12 @@ def run_loop(engine: Engine, dataset: data.Dataset, out: Path, *, recipe: str = 
             dataset.tokenizer.save(out)
     distributed.barrier("run directory")
     checkpoints = Checkpoints(out, experiment.train.keep, experiment.model.best)
-    try:
-        with contextlib.closing(checkpoints), _Session(engine, dataset, out, config, checkpoints) as session:
-            return session.train()
-    except jax.errors.JaxRuntimeError as error:
-        raise distributed.DeviceError(str(error)) from error
+    with (
+        distributed.device_errors(),
+        contextlib.closing(checkpoints),
+        _Session(engine, dataset, out, config, checkpoints) as session,
+    ):
+        return session.train()
 
 
 class _Session:
@@ -77,6 +81,7 @@ class _Session:
         self.window: dict[str, list[float]] = {}  # metrics since the last record
         self.validation: dict[str, float] = {}
         self.saved, self.clock = 0, Clock()
+        self.reported = -math.inf  # when the report was written last
         self.stop = None  # the signal that asked to stop
 
     def __enter__(self):
@@ -115,7 +120,7 @@ class _Session:
         seen, pending, step = set(), [], start
         self.progress.resume()
         while step < train.steps:
-            count = _steps_of_call(step, train)
+            count = steps_of_call(step, train)
             dues = tuple(due_turns(self.experiment, s) for s in range(step, step + count))
             with self.clock("data" if seen else "start"):  # the first batch has the pipeline to start
                 call = [next(batches) for _ in dues]
@@ -262,10 +267,12 @@ class _Session:
         if events["sample"]:
             with self._part("sample"):
                 self._sample(step, state, previews)
-        if self.lead:
+        parts = [name for name in events if events[name]]
+        if self.lead and (wait or monotonic() - self.reported > REPORT_SECONDS):
             with self._part("report"):
                 self._describe()
-            parts = [name for name in events if events[name]] + ["report"]
+            parts, self.reported = [*parts, "report"], monotonic()
+        if self.lead:
             self.writer.write(step, {f"seconds/{part}": self.clock.last[part] for part in parts})
 
     def _sample(self, step: int, state: TrainState, previews: dict) -> None:
@@ -296,7 +303,7 @@ class _Session:
         self.progress.resume()
 
 
-def _steps_of_call(step: int, train: Train) -> int:
+def steps_of_call(step: int, train: Train) -> int:
     """How many steps the next call takes: up to `train.steps_per_call`, not past the next event."""
     left = [every - step % every for every in (train.eval_every, train.sample_every, train.checkpoint_every) if every]
     return min(train.steps_per_call, train.steps - step, *left)

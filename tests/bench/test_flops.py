@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import systems
 
-from genjax.bench.flops import kernel_flops, model_flops, product_flops, step_flops
+from genjax.bench.flops import kernel_flops, model_flops, model_flops_by_entry, product_flops, step_flops
 from genjax.bench.spec import abstract_batch
 from genjax.experiment import Data, Experiment, Optim, Train
-from genjax.models import GAN, GPT, VAE, Diffusion, dit
+from genjax.models import GAN, GPT, VAE, Diffusion, DiTConfig, UNetConfig, dit
 from genjax.spec import DataSpec
 from genjax.training import run
 from genjax.training.engine import Engine
@@ -80,6 +80,13 @@ AGAINST_XLA = {
     "dcgan-discriminator": (GAN(**W), IMAGES, "discriminator"),
     "dcgan-generator": (GAN(**W), IMAGES, "generator"),
     "dcgan-r1": (GAN(**W), IMAGES, "r1"),
+    "vae-spatial": (VAE(network="spatial", widths=(32, 64), blocks=1, latent=4), IMAGES, "elbo"),
+    "unet": (
+        Diffusion(network=UNetConfig(channels=64, multipliers=(1, 2), blocks=1, attention=(8,))),
+        IMAGES,
+        "denoise",
+    ),
+    "dit": (Diffusion(network=DiTConfig(patch=2, layers=2, width=256, heads=4)), IMAGES, "denoise"),
     "mlp-penalty": (
         GAN(**{**W, "generator_width": 512, "discriminator_width": 512}, network="mlp", gradient_penalty=1.0),
         IMAGES,
@@ -105,6 +112,17 @@ def test_every_system_is_counted(name):
     experiment, spec = systems.tiny(name), systems.spec_of(name)
     counts = [step_flops(experiment, spec, due) for due in dict.fromkeys(turn_period(experiment))]
     assert counts[0] > 0 and counts == sorted(set(counts))  # more turns, more work
+
+
+def test_flops_by_network():
+    model = VAE(network="dense", widths=(32,), latent=4)
+    encoder, decoder = (768 * 32 + 32 * 8), (4 * 32 + 32 * 768)
+    by_entry = model_flops_by_entry(resolved(model, IMAGES), IMAGES)
+    assert by_entry == {"encoder": 2 * 64 * (3 * encoder - 768 * 32), "decoder": 2 * 64 * 3 * decoder}
+    gpt = resolved(GPT(layers=2, heads=2, width=32), TEXT)  # a loop, and causal attention
+    assert model_flops_by_entry(gpt, TEXT) == {"decoder": model_flops(gpt, TEXT)}
+    every_second = resolved(GAN(network="mlp", critic_steps=2, discriminator_norm="none"), IMAGES)
+    assert model_flops_by_entry(every_second, IMAGES).keys() == {"generator", "discriminator"}
 
 
 def count(function, *shapes, **options) -> float:

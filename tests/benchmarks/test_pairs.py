@@ -2,10 +2,12 @@
 
 import importlib
 
+import peers.data
 import pytest
 from peers.pairs import Pair, Side, check_parameters, compare
 
 from genjax.errors import UserError
+from genjax.spec import DataSpec
 
 
 class Machine:
@@ -81,10 +83,59 @@ def test_like_networks_are_not(counts):
     check_parameters(pair_of(Machine(), 1.0, 1.0, counts))
 
 
+PEERS = {  # a pair's module and function -> the packages it needs beside PyTorch
+    ("vae", "pair"): (),
+    ("vae", "keras"): ("keras", "tensorflow"),
+    ("gan", "pair"): (),
+    ("gpt", "small"): ("transformers",),
+    ("unet", "training"): ("diffusers",),
+}
+
+
 @pytest.mark.peers
-@pytest.mark.parametrize("module, function", [("vae", "pair"), ("gan", "pair"), ("gpt", "small"), ("unet", "training")])
-def test_networks_of_the_pairs_have_equally_many_parameters(module, function):
-    for package in ("torch", "transformers", "diffusers"):
+@pytest.mark.parametrize("module, function", PEERS)
+def test_networks_of_the_pairs_are_equally_large(module, function):
+    for package in ("torch", *PEERS[module, function]):
         pytest.importorskip(package)
     pair = getattr(importlib.import_module(f"peers.{module}"), function)()
-    assert pair.ours.parameters == pair.theirs.parameters
+    check_parameters(pair)
+    assert function == "keras" or pair.ours.parameters == pair.theirs.parameters
+
+
+def each_side_runs(pair: Pair) -> None:
+    check_parameters(pair)
+    for side in (pair.ours, pair.theirs):
+        side.run(1)
+
+
+@pytest.mark.peers
+def test_the_medium_gpts_run(monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    from peers import gpt
+
+    pair = gpt.pair
+    monkeypatch.setattr(gpt, "pair", lambda name, *sizes: pair(name, 1, 2, 16, 8, 2, sizes[-1]))
+    each_side_runs(gpt.medium())
+
+
+@pytest.mark.peers
+def test_samplers_run(monkeypatch):
+    pytest.importorskip("torch")
+    pytest.importorskip("diffusers")
+    from peers import unet
+
+    for name, size in {"SAMPLES": 2, "STEPS": 2, "SIZE": 8, "WIDTHS": (32, 32)}.items():
+        monkeypatch.setattr(unet, name, size)
+    monkeypatch.setattr(unet, "SPEC", DataSpec(image_shape=(8, 8, 1)))
+    unet.their_model.cache_clear()
+    each_side_runs(unet.sampling())
+    unet.their_model.cache_clear()
+
+
+@pytest.mark.peers
+def test_readers_run(monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(peers.data, "IMAGES", 40)
+    monkeypatch.setattr(peers.data, "BATCH", 8)
+    each_side_runs(peers.data.pair())

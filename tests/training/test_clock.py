@@ -5,6 +5,8 @@ import json
 import time
 from typing import ClassVar
 
+import jax
+import jax.numpy as jnp
 import pytest
 from systems import TINY
 
@@ -22,6 +24,9 @@ class Result:
 
     def __init__(self, finished: float):
         self.finished = finished
+
+    def is_ready(self):
+        return time.monotonic() >= self.finished
 
     def block_until_ready(self):
         time.sleep(max(0.0, self.finished - time.monotonic()))
@@ -63,6 +68,31 @@ def test_the_parts_are_the_whole_and_fractions_are_of_training(clock, monkeypatc
     assert clock.data_wait_fraction() == pytest.approx(0.25)
     now += 4.0
     assert clock.data_wait_fraction() == 0.0  # since it was asked last
+
+
+def busy(seconds: float) -> None:
+    """Python code at work, which leaves the interpreter to no other thread for long."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def test_waits_for_python_code_count_though_the_watcher_cannot_run(clock):
+    step, x = jax.jit(lambda x: jnp.sin(x @ x)), jnp.ones((64, 64))  # far quicker than its data
+    for _ in range(100):
+        x = step(x)
+        clock.watch(x)
+        with clock("data"):
+            busy(0.003)
+    assert clock.seconds["data"] > 0.4 * 0.3
+
+
+def test_python_code_behind_a_step_that_still_runs_costs_nothing(clock):
+    step = jax.jit(lambda x: jax.lax.fori_loop(0, 200, lambda _, x: jnp.sin(x @ x), x))
+    clock.watch(result := step(jnp.ones((512, 512))))
+    with clock("data"):
+        busy(0.05)
+    assert not result.is_ready() and clock.seconds["data"] == 0.0
 
 
 @dataclasses.dataclass(frozen=True)
