@@ -12,8 +12,8 @@ denoiser D(x; level), the estimate of x0 (ode.py). The network is not here: a de
 
 from genjax.diffusion.guidance import guided
 from genjax.diffusion.inpainting import replace_known, resampled
-from genjax.diffusion.likelihood import dequantize, ode_bits_per_dim, vlb_term, vlb_terms
-from genjax.diffusion.ode import Denoise, Estimate, invert
+from genjax.diffusion.likelihood import dequantize, likelihood_grid, ode_bits_per_dim, vlb_term, vlb_terms
+from genjax.diffusion.ode import Denoise, Estimate, clipped, invert
 from genjax.diffusion.process import DDPM, EDM, Flow, Level, Process, diffuse
 from genjax.diffusion.samplers import SAMPLERS, check, sample, start
 from genjax.diffusion.steps import Churn
@@ -32,10 +32,12 @@ __all__ = [
     "Level",
     "Process",
     "check",
+    "clipped",
     "dequantize",
     "diffuse",
     "guided",
     "invert",
+    "likelihood_grid",
     "ode_bits_per_dim",
     "replace_known",
     "resampled",

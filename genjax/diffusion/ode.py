@@ -28,6 +28,16 @@ class Estimate(NamedTuple):
 Denoise = Callable[[Array, Level, Array], Estimate]
 
 
+def clipped(denoise: Denoise) -> Denoise:
+    """The denoiser with D kept in [-1, 1], where images are: Ho et al.'s and Nichol & Dhariwal's code samples so."""
+
+    def within(x: Array, level: Level, previous: Array) -> Estimate:
+        estimate = denoise(x, level, previous)
+        return estimate._replace(image=jnp.clip(estimate.image, -1, 1))
+
+    return within
+
+
 def rows(grid: Level, dtype: Any) -> Level:
     """A grid made on the host as arrays that a scan can walk."""
     return Level(*(jnp.asarray(values, dtype) for values in grid))

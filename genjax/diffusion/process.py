@@ -54,6 +54,12 @@ class DDPM:
         if self.steps < 2:
             raise UsageError(f"a DDPM process needs 2 steps or more, not {self.steps}")
 
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """The least and the largest sigma / alpha."""
+        table = _log_ratios(self.schedule, self.steps)
+        return float(np.exp(table[0])), float(np.exp(table[-1]))
+
     def level(self, t: Array) -> Level:
         """The level at any t, also fractional; t beyond the ends is clipped."""
         xp, table = _numpy_for(t), _log_ratios(self.schedule, self.steps)
@@ -79,8 +85,7 @@ class DDPM:
         """
         _check_steps(steps, self.steps)
         if _spacing(self, spacing, "uniform", "karras") == "karras":
-            ends = np.exp(_log_ratios(self.schedule, self.steps)[[0, -1]])
-            return _clean(self.at(_karras(ends[0], ends[1], 7.0, steps)))
+            return _clean(self.at(_karras(*self.ratios, 7.0, steps)))
         return _clean(self.level(np.round(self.steps - np.arange(steps) * (self.steps / steps)) - 1))
 
     def condition(self, level: Level) -> Array:
@@ -107,6 +112,11 @@ class EDM:
             raise UsageError(f"EDM needs 0 < sigma-min < sigma-max, not {self.sigma_min} and {self.sigma_max}")
         if not (self.rho > 0 and self.p_std > 0):
             raise UsageError(f"EDM needs rho > 0 and p-std > 0, not {self.rho} and {self.p_std}")
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """The least and the largest sigma / alpha."""
+        return self.sigma_min, self.sigma_max
 
     def level(self, t: Array) -> Level:
         return Level(t, _numpy_for(t).ones_like(t), t)
@@ -144,6 +154,11 @@ class Flow:
     def __post_init__(self):
         if not self.shift > 0:
             raise UsageError(f"a flow needs shift > 0, not {self.shift}")
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """The least and the largest sigma / alpha; the least is that of t = 0.001, as at 0 no density is known."""
+        return 1e-3 / (1 - 1e-3), np.inf
 
     def level(self, t: Array) -> Level:
         return Level(t, 1 - t, t)

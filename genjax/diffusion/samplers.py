@@ -57,7 +57,7 @@ def check(
         raise UsageError(f"eta lies between 0 (deterministic) and 1 (ancestral), not {eta}")
     if eta and sampler != "ddim":
         raise UsageError(f'eta goes with the sampler "ddim", not "{sampler}"')
-    if churn.amount < 0 or churn.low > churn.high or churn.noise <= 0:
+    if not (churn.amount >= 0 and churn.low <= churn.high and churn.noise > 0):  # NaN is refused too
         raise UsageError("churn needs amount >= 0, low <= high and noise > 0")
     if churn.amount and (sampler != "heun" or isinstance(process, Flow)):
         raise UsageError(f'churn goes with the sampler "heun" and the process EDM or DDPM, not "{sampler}" and {name}')

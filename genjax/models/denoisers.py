@@ -31,6 +31,10 @@ class UNetConfig:
     def __post_init__(self):
         if min(self.channels, self.blocks, self.heads, *self.multipliers) < 1 or not self.multipliers:
             raise UsageError("UNetConfig: channels, multipliers, blocks and heads must be positive")
+        if self.head_channels is not None and self.head_channels < 1:
+            raise UsageError(f"UNetConfig: head_channels {self.head_channels} must be positive")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"UNetConfig: dropout {self.dropout} must be in [0, 1)")
 
     def check(self, shape: tuple[int, int, int]) -> None:
         """Raises UsageError where images of this shape (H, W, C) are too small for the levels."""

@@ -14,10 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.diffusion import guidance, inpainting, likelihood, samplers, target
-from genjax.diffusion.ode import Denoise, Estimate, invert
+from genjax.diffusion.ode import Denoise, Estimate, clipped, invert
 from genjax.diffusion.process import DDPM, EDM, Flow, Level, diffuse, expand
-from genjax.diffusion.samplers import Churn
-from genjax.errors import UsageError
+from genjax.errors import UsageError, UserError
 from genjax.models import degradation
 from genjax.models.base import (
     Array,
@@ -29,11 +28,12 @@ from genjax.models.base import (
     Tree,
     Turn,
     require,
+    require_agreement,
     valid_rows,
 )
 from genjax.models.degradation import Task, degrade
 from genjax.models.denoisers import DiTConfig, UNetConfig
-from genjax.models.diffusion_options import DiffusionOptions
+from genjax.models.diffusion_options import STRENGTH, DiffusionOptions
 from genjax.nn import noise
 from genjax.nn.dit import RULES
 from genjax.spec import DataSpec
@@ -65,6 +65,7 @@ class Diffusion(Model):
     Options: ClassVar = DiffusionOptions
     rules: ClassVar = tuple((f"denoiser/{path}", spec) for path, spec in RULES)
     measured: ClassVar = ("likelihood_steps",)
+    pixels: ClassVar[bool] = True  # images in [-1, 1] are denoised: estimates beyond can be clipped
 
     def __post_init__(self):
         if self.target == "epsilon" and isinstance(self.process, Flow):
@@ -76,8 +77,12 @@ class Diffusion(Model):
             raise UsageError("Diffusion: only the process DDPM has a variance to learn")
         if not 0 <= self.label_dropout < 1:
             raise UsageError(f"Diffusion: label_dropout {self.label_dropout} must be in [0, 1)")
-        if self.factor < 2 or self.likelihood_steps < 0:
-            raise UsageError("Diffusion: factor must be at least 2, likelihood_steps not negative")
+        if not (self.sigma_data > 0 and self.min_snr_gamma > 0 and self.vlb_weight >= 0):
+            raise UsageError("Diffusion: sigma_data and min_snr_gamma must be positive, vlb_weight not negative")
+        if self.factor < 2:
+            raise UsageError(f"Diffusion: factor {self.factor} must be at least 2")
+        if self.likelihood_steps < 0 or self.likelihood_steps == 1:
+            raise UsageError(f"Diffusion: likelihood_steps {self.likelihood_steps} must be 0, for none, or at least 2")
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -103,9 +108,12 @@ class Diffusion(Model):
         conditional = bool(spec.classes) if self.conditional is None else self.conditional
         classes = require(spec, "classes", "a conditional diffusion model") if conditional else 0
         shape = require(spec, "image_shape", "Diffusion")
+        require_agreement(self, image_shape=shape, **({"classes": classes} if conditional else {}))
         resolved = dataclasses.replace(self, image_shape=shape, conditional=conditional, classes=classes)
         if self.task == "super_resolution" and (shape[0] % self.factor or shape[1] % self.factor):
             raise UsageError(f"--model.factor {self.factor} does not divide the images' {shape[0]} x {shape[1]} pixels")
+        if self.task == "colorize" and shape[-1] == 1:
+            raise UserError("--model.task colorize needs images with colours, and this data's are grey")
         resolved.network.check(resolved.shape)
         return resolved
 
@@ -156,7 +164,8 @@ class Diffusion(Model):
         scale = target.input_scale(self.target, expand(level, x_BHWC.ndim), self.sigma_data)
         inputs = [scale * x_BHWC]
         if self.self_conditioning:
-            inputs.append(jnp.zeros_like(x_BHWC) if previous_BHWC is None else previous_BHWC)
+            previous = jnp.zeros_like(x_BHWC) if previous_BHWC is None else previous_BHWC
+            inputs.append(jnp.clip(previous, -1, 1) if self.pixels else previous)  # as in Chen et al.'s code
         if condition_BHWC is not None:
             inputs.append(condition_BHWC)
         key, index_B = dropout or (None, None)
@@ -216,29 +225,30 @@ class Diffusion(Model):
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, tuple[Array, Array]]:
         """The loss, at levels spread evenly over the examples. In bits per dimension: for DDPM its variational bound,
         estimated at one level an example; with `likelihood_steps` the likelihood by the probability-flow ODE."""
-        level_key, encode_key, key = jax.random.split(key, 3)
+        level_key, error_key, encode_key, given_key, key = jax.random.split(key, 5)
         index_B = batch["index"]
         u_B = (jax.random.uniform(level_key) + GOLDEN * index_B.astype(jnp.float32)) % 1.0
-        values = {"loss": self._errors(params, batch, key, u_B, train=False)[0]}
-        x0, denoise = self.encode(params, batch, encode_key), self._denoiser(params, batch, key)
+        values = {"loss": self._errors(params, batch, error_key, u_B, train=False)[0]}
+        x0, denoise = self.encode(params, batch, encode_key), self._denoiser(params, batch, given_key)
         values |= self._bits_per_dim(denoise, x0, u_B, key, index_B)
         valid_B = valid_rows(batch)
         return {name: (jnp.sum(value * valid_B), jnp.sum(valid_B)) for name, value in values.items()}
 
     def _bits_per_dim(self, denoise: Denoise, x0: Array, u_B: Array, key: Array, index_B: Array) -> dict[str, Array]:
         """(B,) estimates by name; see `evaluate`."""
+        noise_key, dequantize_key, probe_key = jax.random.split(key, 3)
         values = {}
         if isinstance(self.process, DDPM):
             level = self.process.level(self.process.draw(u_B))
-            x = diffuse(level, x0, noise.normal(key, index_B, x0.shape[1:]))
+            x = diffuse(level, x0, noise.normal(noise_key, index_B, x0.shape[1:]))
             term_B = likelihood.vlb_term(
                 x0, denoise(x, level, jnp.zeros_like(x)), level, *self._before(level), self.variance
             )
             values["vlb_bits_per_dim"] = self.process.steps * term_B + likelihood.vlb_prior(x0, self._noisiest)
         if self.likelihood_steps:
-            x = likelihood.dequantize(x0, key, index_B)
+            x = likelihood.dequantize(x0, dequantize_key, index_B)
             values[f"ode{self.likelihood_steps}_bits_per_dim"] = likelihood.ode_bits_per_dim(
-                denoise, x, self.process.grid(self.likelihood_steps), process=self.process, key=key, index_B=index_B
+                denoise, x, self.likelihood_steps, process=self.process, key=probe_key, index_B=index_B
             )
         return values
 
@@ -268,6 +278,7 @@ class Diffusion(Model):
         return self.task != "none" and not options.init
 
     def check(self, options: DiffusionOptions) -> DiffusionOptions:
+        super().check(options).check(self.task)
         auto = {DDPM: "ddim", EDM: "heun", Flow: "euler"}[type(self.process)]
         sampler = auto if options.sampler == "auto" else options.sampler
         spacing = options.spacing
@@ -282,20 +293,30 @@ class Diffusion(Model):
             spacing=spacing,
             variance=self._variance(sampler),
             eta=options.eta,
-            churn=Churn(options.churn),
+            churn=options.churning,
         )
+        if options.invert:
+            self._check_inversion(sampler, options)
         if options.guidance != 1.0 and not (self.conditional and self.label_dropout):
             raise UsageError(
                 f"--guidance {options.guidance}: this model cannot be guided; that takes training with labels and "
                 "--model.label-dropout above 0"
             )
-        if options.label and not self.conditional:
-            raise UsageError("--label: this model was trained without labels (--model.conditional)")
-        if options.compare and (self.task == "none" or options.init):
-            raise UsageError("--compare shows what a model of a task makes of validation images: leave it out")
-        if options.init and self.task != "none" and (options.invert or (options.mask and self.task != "inpaint")):
-            raise UsageError(f"--mask and --invert: this model restores the --init image, by its task {self.task}")
-        return dataclasses.replace(options, sampler=sampler, steps=steps, spacing=spacing)
+        if options.clip and not self.pixels:
+            raise UsageError("--clip: the latents that this model denoises have no bounds to clip to")
+        clip = self.pixels and not options.invert if options.clip is None else options.clip
+        return dataclasses.replace(options, sampler=sampler, steps=steps, spacing=spacing, clip=clip)
+
+    def _check_inversion(self, sampler: str, options: DiffusionOptions) -> None:
+        """Raises UsageError where sampling isn't the inverse of the ODE run backwards."""
+        if sampler not in ("ddim", "euler", "heun") or options.eta or options.churn:
+            raise UsageError(
+                "--invert needs a sampler that runs backwards: ddim with eta 0, euler or heun without churn"
+            )
+        if self.self_conditioning:
+            raise UsageError("--invert: with self-conditioning a step hangs on the one before and cannot be undone")
+        if options.clip:
+            raise UsageError("--invert: a clipped estimate cannot be undone, leave --clip out")
 
     def _variance(self, sampler: str) -> str:
         """Of a sampler's steps: the model's with "ddpm"; the others have none to choose."""
@@ -307,9 +328,10 @@ class Diffusion(Model):
         """{"image": (N, H, W, C)}, and with `trajectory` frames {"trajectory": (N, K, H, W, C)}: from noise to image.
 
         `conditions` may hold `label`; `init` (N, H, W, C) and `mask` (N, H, W, 1); for a model of a task `image`, which
-        is made worse, or `init`, which is already.
+        is made worse, or `init`, which is already. The options `init` and `mask` stand for what `conditions` holds.
         """
-        options, index_B = self.check(options), conditions["index"]
+        files = {name: name if name in conditions else None for name in ("init", "mask")}
+        options, index_B = self.check(dataclasses.replace(options, **files)), conditions["index"]
         encode_key, noise_key, given_key, key = jax.random.split(key, 4)
         grid = self.process.grid(options.steps, options.spacing)
         denoise = self._denoiser(params, conditions, given_key, options)
@@ -323,7 +345,8 @@ class Diffusion(Model):
                 after = inpainting.replace_known(known, ~painted, index_B)
                 grid = inpainting.resampled(grid, options.resample)
             else:
-                left = max(1, round(options.strength * options.steps))
+                strength = STRENGTH if options.strength is None else options.strength
+                left = max(1, round(strength * options.steps))
                 grid = Level(*(values[-1 - left :] for values in grid))
                 start = Level(*(values[0] for values in grid))
                 x = diffuse(start, known, eps)
@@ -340,7 +363,7 @@ class Diffusion(Model):
             key=key,
             index_B=index_B,
             eta=options.eta,
-            churn=Churn(options.churn),
+            churn=options.churning,
             variance=self._variance(options.sampler),
             after=after,
             frames=tuple(frames),
@@ -357,7 +380,7 @@ class Diffusion(Model):
     def _denoiser(
         self, params: Params, conditions: Batch, key: Array, options: DiffusionOptions | None = None
     ) -> Denoise:
-        """D(x; level) as samplers and likelihoods call it, guided as the options say."""
+        """D(x; level) as samplers and likelihoods call it; guided, then clipped, as the options say."""
         given = self._given(conditions, key)
         label_B, options = given.pop("label_B"), options or self.Options()
 
@@ -366,6 +389,6 @@ class Diffusion(Model):
             repeated = {name: jnp.tile(value, (rows, 1, 1, 1)) for name, value in given.items()}
             return self.denoise(params, x, level, previous, label_B=label_B, **repeated)[0]
 
-        if label_B is None:
-            return denoise
-        return guidance.guided(denoise, label_B, self.classes, options.guidance, options.guidance_interval)
+        if label_B is not None:
+            denoise = guidance.guided(denoise, label_B, self.classes, options.guidance, options.guidance_interval)
+        return clipped(denoise) if options.clip else denoise

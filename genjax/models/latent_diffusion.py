@@ -1,6 +1,7 @@
 """Latent diffusion (Rombach et al. 2022, arXiv:2112.10752): a denoiser of the latents of a frozen autoencoder."""
 
 import dataclasses
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -14,6 +15,17 @@ from genjax.models.vae import VAE
 from genjax.nn import noise
 from genjax.spec import DataSpec
 
+# The model of the recipe kl_f8: the first stage of Stable Diffusion.
+KL_F8 = VAE(
+    network="spatial",
+    widths=(128, 256, 512, 512),
+    blocks=2,
+    latent=4,
+    likelihood="gaussian",
+    beta=1e-6,
+    iwae_samples=1,
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LatentDiffusion(Diffusion):
@@ -22,8 +34,10 @@ class LatentDiffusion(Diffusion):
     A batch holds images, which are encoded at each step, or the latents that `genjax encode` computed once.
     """
 
-    first_stage: VAE = VAE(network="spatial", widths=(128, 256, 512, 512), latent=4)  # noqa: RUF009, frozen
+    first_stage: VAE = KL_F8
     latent_std: float | None = None  # latents are divided by it; None = as `genjax encode` measured it, or 1
+
+    pixels: ClassVar[bool] = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -31,8 +45,10 @@ class LatentDiffusion(Diffusion):
             raise UsageError("LatentDiffusion needs latents with the picture's layout: first_stage.network spatial")
         if self.task != "none":
             raise UsageError("LatentDiffusion has no tasks: set --model.task none")
-        if self.latent_std is not None and self.latent_std <= 0:
+        if self.latent_std is not None and not self.latent_std > 0:
             raise UsageError(f"LatentDiffusion: latent_std {self.latent_std} must be positive")
+        if self.likelihood_steps:
+            raise UsageError("LatentDiffusion: a likelihood of latents says nothing of the images: likelihood_steps 0")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,10 +77,11 @@ class LatentDiffusion(Diffusion):
 
     def encode(self, params: Params, batch: Batch, key: Array) -> Array:
         """z ~ q(z | image), divided by its standard deviation over the data (appendix G of the paper)."""
+        seen_key, key = jax.random.split(key)
         if "latent" in batch:
             mean, log_var = jnp.split(batch["latent"], 2, axis=-1)
         else:
-            seen = self.first_stage.seen(batch["image"], key, batch["index"])
+            seen = self.first_stage.seen(batch["image"], seen_key, batch["index"])
             mean, log_var = self.first_stage.encode(params, seen, self._first_label(batch))
         eps = noise.normal(key, batch["index"], self.shape)
         return jax.lax.stop_gradient((mean + jnp.exp(0.5 * log_var) * eps) / self.latent_std)

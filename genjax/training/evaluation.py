@@ -50,7 +50,8 @@ def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[st
     count = len(real["image"])  # without the unreadable ones
     if not count:
         raise UserError(f"{', '.join(names)}: none of the first {size} validation images can be read")
-    conditions = {"label": real["label"]} if "label" in real else {}
     options = engine.model.Options()
+    fields = ("image", "label") if engine.model.needs_data(options) else ("label",)
+    conditions = {name: real[name] for name in fields if name in real}
     generated = draw(engine, state, count, seed=engine.experiment.train.seed, options=options, given=conditions)
     return {name: float(SET_METRICS[name](real["image"], generated["image"])) for name in names}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from diffusion.mixture import Mixture
 
-from genjax.diffusion import DDPM, EDM, Estimate, Flow, Level, sample, start
+from genjax.diffusion import DDPM, EDM, Estimate, Flow, Level, clipped, sample, start
 from genjax.diffusion.target import coefficients
 from genjax.nn import noise
 
@@ -112,6 +112,28 @@ def test_ddpm(monkeypatch, schedule, variance, predicts):
     states = ours(process, grid, "ddpm", denoise, variance=variance)
     for mine, other in zip(states[1:], walk(theirs, states[0], output), strict=True):
         np.testing.assert_allclose(mine, other, **CLOSE)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_clipping(monkeypatch, eta):
+    same_noise(monkeypatch, diffusers.schedulers.scheduling_ddim, 20)
+    theirs = diffusers.DDIMScheduler(beta_schedule="linear", clip_sample=True, timestep_spacing="trailing")
+    exact(theirs).set_timesteps(20)
+    grid = DDPM().grid(20)
+
+    def denoise(x, level, previous):
+        return Estimate(2 * MIXTURE.denoise(x, level).image)  # beyond [-1, 1] at most levels
+
+    def output(x, n):
+        level = level_of(grid, n)
+        return (x - level.alpha * 2 * clean(x, grid, n)) / level.sigma
+
+    states = ours(DDPM(), grid, "ddim", clipped(denoise), eta=eta)
+    # theirs keeps the network's epsilon unless told to follow the clipped image, as the papers' code does
+    others = walk(theirs, states[0], output, eta=eta, use_clipped_model_output=True)
+    for mine, other in zip(states[1:], others, strict=True):
+        np.testing.assert_allclose(mine, other, **CLOSE)
+    assert np.abs(states[-1]).max() == 1
 
 
 def test_ddpm_visits_every_step():
