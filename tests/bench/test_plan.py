@@ -197,6 +197,18 @@ def test_plan_of_a_small_gpt(tmp_path):
 
 
 @pytest.mark.tpu_aot
+@pytest.mark.parametrize("name", ["diffusion-unet", "diffusion-dit", "latent-diffusion"])
+def test_plan_of_diffusion(name):
+    needs_libtpu()
+    experiment = dataclasses.replace(systems.TINY[name], mesh=Mesh(data=4, fsdp=2))
+    result = plan.plan(name, experiment, "v5e:2x4")
+    assert result["fits"] and result["num_devices"] == 8
+    # XLA's count of everything is at least the products' that each device needs.
+    assert result["flops_per_device"] * 8 > 0.9 * result["model_flops_per_step"]
+    assert result["estimated_step_ms"] > 0
+
+
+@pytest.mark.tpu_aot
 def test_a_model_too_large_does_not_fit():
     needs_libtpu()
     model = VAE(network="dense", widths=(60_000, 60_000), latent=4)

@@ -10,7 +10,7 @@ from systems import TINY, batch, engine, spec_of, tiny
 
 import genjax
 from genjax.training.engine import Engine
-from genjax.training.loop import _steps_of_call
+from genjax.training.loop import steps_of_call
 from genjax.training.step import due_turns
 
 
@@ -73,7 +73,7 @@ def test_a_call_of_several_steps_ends_where_an_event_is_due():
     )
     step, ends = 0, []
     while step < train.steps:
-        step += _steps_of_call(step, train)
+        step += steps_of_call(step, train)
         ends.append(step)
     assert {6, 10, 12, 18, 20, 24, 25} <= set(ends) and max(np.diff([0, *ends])) == 4
 

@@ -89,7 +89,7 @@ def steps_of(transformation, count=3):
         ({"name": "rmsprop"}, optax.rmsprop(0.1, decay=0.999)),
         ({"name": "sgd", "b1": 0.0, "clip_norm": 0.5}, optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(0.1))),
     ],
-    ids=str,
+    ids=["adam", "adamw", "sgd", "rmsprop", "clipped"],
 )
 def test_updates_are_those_of_optax(fields, peer):
     ours = steps_of(optimizers.transform(EntryOptim(**fields)))
