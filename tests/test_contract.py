@@ -17,13 +17,15 @@ from genjax.models.base import Model
 from genjax.training.step import due_turns
 
 ALL = sorted(TINY)
-# Networks that take minutes to compile in all the forms below: those that cost most run among the slow tests.
+# Networks that take minutes to compile in all the forms below, and second variants of a system: the tests that cost
+# most run on them among the slow ones.
 LARGE = {"vae-spatial", "diffusion-unet", "latent-diffusion"}
+VARIANTS = {"vae", "gpt-llama"}
 
 
-def costly(names: list[str]) -> list:
-    """The names, the large networks' marked as slow."""
-    return [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in names]
+def costly(names: list[str], slow: set[str] = LARGE | VARIANTS) -> list:
+    """The names, those of `slow` marked as such."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in names]
 
 
 def all_turns(model: Model) -> tuple[str, ...]:

@@ -78,7 +78,12 @@ def value_and_gradients(fields):
 @pytest.mark.parametrize("fields", [{"unroll": 2}, {"remat": "full"}, {"remat": "dots", "unroll": 2}])
 def test_unrolling_and_recomputing_change_nothing(fields):
     plain, other = value_and_gradients({"dropout": 0.1}), value_and_gradients({"dropout": 0.1} | fields)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), plain, other)
+
+    def agree(a, b):
+        # Against the largest entry: the gradient of the keys' biases is rounding alone, as softmax ignores shifts.
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+
+    jax.tree.map(agree, plain, other)
 
 
 def test_dropout_belongs_to_the_example():

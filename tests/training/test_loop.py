@@ -19,7 +19,7 @@ from genjax.experiment import Mesh
 from genjax.training import loop, restore
 from genjax.training.log import read_metrics
 
-SYSTEMS = ["vae-conditional", "gan", "gpt", "diffusion-dit"]
+SYSTEMS = ["vae-conditional", "gan", "gpt", pytest.param("diffusion-dit", marks=pytest.mark.slow)]
 
 
 def short(name: str, **train):
@@ -228,9 +228,10 @@ def test_a_full_disk_is_one_line_and_what_was_saved_stays(tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "genjax.cli", "train", "vae_digits", "--out", str(run), "--data.batch-size", "8"]
     command += ["--train.steps", "4", "--train.eval-every", "0", "--train.sample-every", "0", "--eval.examples", "8"]
+    command += ["--model.widths", "8", "--eval.grid", "4"]
     subprocess.run(command, check=True, capture_output=True)
     # A limit on the size of files stands in for a full disk: every larger write fails.
-    limited = f"ulimit -f 100; exec {' '.join(command)} --train.steps 8"
+    limited = f"ulimit -f 20; exec {' '.join(command)} --train.steps 8"
     result = subprocess.run(["bash", "-c", limited], capture_output=True, text=True)
     assert result.returncode == 1, result.stderr
     assert result.stderr.strip().splitlines()[-1].startswith("genjax: cannot write to")
