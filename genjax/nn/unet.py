@@ -10,56 +10,20 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from genjax.errors import UsageError
 from genjax.nn.attention import Implementation
+from genjax.nn.conv import convolve
 from genjax.nn.dit import SelfAttention
 from genjax.nn.embedding import sinusoids
 from genjax.nn.noise import Dropout
-from genjax.nn.sharding import BATCH, constrain, replica_axis
+from genjax.nn.sharding import BATCH, constrain
 
 Array = jax.Array
 
 INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")  # DDPM's
 QKV_INIT = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # of three such matrices side by side
 ZEROS = nn.initializers.zeros
-
-PARTS = 4  # of a batch; more would run a little faster, and compile much slower
-
-
-def convolve(x_BHWC: Array, kernel: Array, *args, **options) -> Array:
-    """`lax.conv_general_dilated`; on one CPU device its kernel's gradient a quarter of a batch of 16 or more at a time.
-
-    The kernel's gradient is a convolution whose window is the whole image and whose input channels are the
-    batch: XLA:CPU is several times faster at it in parts. Elsewhere parts only cost, most of all to compile. So they
-    stand in the kernel's tangent alone, whose transpose is that gradient; forward mode works as ever.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    batch = x_BHWC.shape[0]
-    strided = args and max(args[0]) > 1  # fast as it is
-
-    def at_once(x_BHWC: Array, kernel: Array) -> Array:
-        return jax.lax.conv_general_dilated(x_BHWC, kernel, *args, **options)
-
-    if strided or batch < 4 * PARTS or batch % PARTS or mesh.size > 1 or replica_axis() is not None:
-        return at_once(x_BHWC, kernel)
-
-    def in_parts(x_BHWC: Array, kernel: Array) -> Array:
-        return jnp.concatenate([at_once(part, kernel) for part in jnp.split(x_BHWC, PARTS)])
-
-    def tangent(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-        (x_BHWC, kernel), (dx_BHWC, dkernel) = primals, tangents
-        y, terms = at_once(x_BHWC, kernel), []
-        if not isinstance(dx_BHWC, SymbolicZero):
-            terms.append(at_once(dx_BHWC, kernel))
-        if not isinstance(dkernel, SymbolicZero):
-            terms.append(jax.lax.platform_dependent(x_BHWC, dkernel, cpu=in_parts, default=at_once))
-        return y, sum(terms)
-
-    convolution = jax.custom_jvp(at_once)
-    convolution.defjvp(tangent, symbolic_zeros=True)
-    return convolution(x_BHWC, kernel)
 
 
 def enlarge(x_BHWC: Array) -> Array:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from genjax.errors import UsageError
-from genjax.nn import unet
 from genjax.nn.unet import UNet
 
 ADM = {"out_channels": 6, "attention": (32, 16, 8), "classes": 1000, "scale_shift": True, "resample_blocks": True}
@@ -105,48 +104,6 @@ def test_errors_name_the_cure():
         jax.eval_shape(UNet(**SMALL, attention=(16,)).init, jax.random.key(0), x, noise)
     with pytest.raises(UsageError, match="heads do not divide 16 channels"):
         jax.eval_shape(UNet(**SMALL, heads=3).init, jax.random.key(0), x, noise)
-
-
-def test_parts_do_not_change_the_convolution():
-    x, _ = inputs(5, 3, batch=16)
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
-
-    def value(convolution):
-        def of(x, kernel):
-            y = convolution(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-            return (y**2).sum(), y
-
-        return jax.jit(jax.value_and_grad(of, (0, 1), has_aux=True))(x, kernel)
-
-    def convolutions(argument, batch):
-        """In the gradient with respect to an argument."""
-        nhwc = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
-        of = lambda x, kernel: (unet.convolve(x, kernel, (1, 1), "SAME", **nhwc) ** 2).sum()  # noqa: E731
-        program = jax.make_jaxpr(jax.grad(of, argument))(x[:batch], kernel)
-        return str(program).count("conv_general_dilated[")
-
-    assert convolutions(0, 16) == convolutions(0, 15) == convolutions(1, 15) == 2
-    assert convolutions(1, 16) == 1 + 1 + unet.PARTS  # the kernel's alone is in parts, on CPU
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
-        value(unet.convolve),
-        value(jax.lax.conv_general_dilated),
-    )
-
-
-def test_forward_mode_of_the_convolution():
-    x, _ = inputs(5, 3, batch=16)
-    kernel = jax.random.normal(jax.random.key(1), (3, 3, 3, 4))
-    nhwc = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
-
-    def tangents(convolution):
-        of = lambda x, kernel: convolution(x, kernel, (1, 1), "SAME", **nhwc)  # noqa: E731
-        both = jax.jvp(of, (x, kernel), (x + 1, kernel - 1))
-        several = jax.vmap(lambda v: jax.jvp(lambda x: of(x, kernel), (x,), (v,))[1])(jnp.stack([x, 2 * x]))
-        return both, several, jax.jvp(lambda kernel: of(x, kernel), (kernel,), (kernel - 1,))[1]
-
-    ours, plain = jax.jit(tangents, static_argnums=0)(unet.convolve), tangents(jax.lax.conv_general_dilated)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, plain)
 
 
 @pytest.mark.peers
