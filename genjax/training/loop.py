@@ -6,6 +6,7 @@ import math
 import signal
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 
@@ -205,11 +206,16 @@ class _Session:
             rows=self.engine.rows,
             workers=config.workers,
         )
-        ready = deque()
-        while True:
-            while len(ready) < config.prefetch:
-                ready.append(self.engine.put(next(host)))
-            yield ready.popleft()
+        # One thread takes the batches in order: the step does not wait for Python to hand them over.
+        pool = ThreadPoolExecutor(1, "genjax-batches")
+        try:
+            ready = deque(pool.submit(lambda: self.engine.put(next(host))) for _ in range(config.prefetch))
+            while True:
+                batch = ready.popleft().result()
+                ready.append(pool.submit(lambda: self.engine.put(next(host))))
+                yield batch
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _previews(self) -> dict:
         """Conditions and options of the samples drawn during training: the same ones each time."""
