@@ -106,7 +106,7 @@ def _curves(records: list[dict]) -> tuple[dict, dict]:
     curves, missing = {}, {}
     for record in records:
         for name, value in record.items():
-            if name == "step":
+            if name == "step" or name.startswith("seconds/"):  # their sums stand in environment.json
                 continue
             if isinstance(value, int | float) and math.isfinite(value):
                 curves.setdefault(name, {})[record["step"]] = value  # a step written twice counts once

@@ -52,6 +52,11 @@ def charts(text):
     return found
 
 
+def test_what_parts_took_is_no_curve(tmp_path):
+    records = [(10, {"elbo/loss": 1.0}), (10, {"seconds/evaluate": 2.0}), (20, {"elbo/loss": 0.5})]
+    assert list(charts(page(make_run(tmp_path / "run", records)))) == ["elbo/loss"]
+
+
 def gan_records():
     random = np.random.default_rng(0)
     for step in range(10, 401, 10):
