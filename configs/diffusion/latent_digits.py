@@ -1,8 +1,11 @@
 """Latent diffusion, tiny: a DiT in the 4x4 latents of the embedded digits.
 
-genjax train kl_digits
-genjax encode runs/kl_digits --out digit_latents.npz
-genjax train latent_digits --data.path digit_latents.npz --train.init-from runs/kl_digits
+    genjax train kl_digits
+    genjax encode runs/kl_digits --out digit_latents.npz
+    genjax train latent_digits --data.path digit_latents.npz --train.init-from runs/kl_digits
+
+Not measured to its end: 3.2 steps/s with one other job beside (2 CPU cores, jax 0.10.2, 2026-11-25); samples after 648
+of the 3000 steps are blurred digits.
 """
 
 from genjax.diffusion import Flow
