@@ -2,10 +2,13 @@
 
 import dataclasses
 import functools
+import time
+from typing import ClassVar
 
 import jax
 import numpy as np
 
+from genjax import data
 from genjax.diffusion import DDPM, EDM, Flow
 from genjax.experiment import Data, Eval, Experiment, Mesh, Optim, Train
 from genjax.models import GAN, GPT, VAE, Diffusion, DiTConfig, LatentDiffusion, UNetConfig
@@ -97,3 +100,19 @@ def batch(name: str, step: int = 0) -> dict[str, np.ndarray]:
     corners = random.uniform(-1, 1, (BATCH, 2, 2, 1)).astype(np.float32)
     label = random.integers(0, 10, BATCH).astype(np.int32)
     return fields | {"image": corners.repeat(4, axis=1).repeat(4, axis=2), "label": label}
+
+
+@dataclasses.dataclass(frozen=True)
+class SlowSource:
+    """A source that takes its time."""
+
+    source: data.Source
+    seconds: float
+    replacement: ClassVar[bool] = False
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def gather(self, ids_B, draws_B3):
+        time.sleep(self.seconds)
+        return self.source.gather(ids_B, draws_B3)

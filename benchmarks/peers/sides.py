@@ -4,9 +4,9 @@ import itertools
 import shutil
 
 import jax
-import numpy as np
 from peers.pairs import Side
 
+from genjax.bench.synthetic import random_batch
 from genjax.errors import UserError
 from genjax.experiment import Experiment
 from genjax.spec import DataSpec
@@ -15,24 +15,11 @@ from genjax.training.engine import Engine
 from genjax.training.step import due_turns
 
 
-def synthetic(spec: DataSpec, batch_size: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """A batch as the data pipeline makes it: uniform noise for images and labels, uniform ids for text."""
-    random = np.random.default_rng(seed)
-    batch = {"index": np.arange(batch_size, dtype=np.int32)}
-    if spec.image_shape is not None:
-        batch["image"] = random.uniform(-1, 1, (batch_size, *spec.image_shape)).astype(np.float32)
-    if spec.classes is not None:
-        batch["label"] = random.integers(0, spec.classes, batch_size).astype(np.int32)
-    if spec.vocabulary is not None:
-        batch["tokens"] = random.integers(0, spec.vocabulary, (batch_size, spec.context + 1)).astype(np.int32)
-    return batch
-
-
 def training(experiment: Experiment, spec: DataSpec) -> Side:
     """The train step of the training loop, all turns that are due and the optimizers, on one batch on the device."""
     experiment = run.resolve(experiment, spec)
     engine = Engine(experiment, spec, jax.devices()[:1])  # the peers use one
-    batch = engine.put(synthetic(spec, experiment.data.batch_size))
+    batch = engine.put(random_batch(spec, experiment.data.batch_size))
     state, steps = engine.init(), itertools.count()
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
 

@@ -9,20 +9,13 @@ for its keys' biases, which have no effect. The paper's loss adds a perceptual a
 there yet: expect blurred reconstructions. Not measured.
 """
 
+import dataclasses
+
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import VAE
+from genjax.models.latent_diffusion import KL_F8
 
 experiment = Experiment(
-    model=VAE(
-        network="spatial",
-        widths=(128, 256, 512, 512),
-        blocks=2,
-        latent=4,
-        likelihood="gaussian",
-        beta=1e-6,
-        iwae_samples=1,
-        image_shape=(256, 256, 3),
-    ),
+    model=dataclasses.replace(KL_F8, image_shape=(256, 256, 3)),
     data=Data(path="images", image_size=256, channels=3, flip=True, random_crop=True, batch_size=96),
     optim=Optim(learning_rate=4.5e-6 * 96, b1=0.5, b2=0.9),
     train=Train(steps=500_000, precision="bfloat16", eval_every=5000, sample_every=5000, checkpoint_every=5000),

@@ -8,6 +8,7 @@ import numpy as np
 from genjax.bench.spec import abstract_batch, spec_without_data
 from genjax.data import Dataset
 from genjax.experiment import Experiment
+from genjax.spec import DataSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +30,19 @@ def synthetic_dataset(experiment: Experiment) -> Dataset:
     spec = spec_without_data(experiment)
     size = experiment.data.batch_size
     spec = dataclasses.replace(spec, train_examples=size, validation_examples=size)
-    random, fields = np.random.default_rng(0), {}
+    source = _Repeated({name: rows for name, rows in random_batch(spec, size).items() if name != "index"})
+    return Dataset(spec, source, source)
+
+
+def random_batch(spec: DataSpec, size: int) -> dict[str, np.ndarray]:
+    """A training batch as the data pipeline makes it: uniform noise for images, uniform labels and ids."""
+    random, fields = np.random.default_rng(0), {"index": np.arange(size, dtype=np.int32)}
     for name, like in abstract_batch(spec, size, None).items():
+        if name in fields:
+            continue
         if np.issubdtype(like.dtype, np.floating):
             fields[name] = random.uniform(-1, 1, like.shape).astype(like.dtype)
         else:
             below = {"label": spec.classes, "tokens": spec.vocabulary}.get(name, 1)
             fields[name] = random.integers(0, below, like.shape).astype(like.dtype)
-    source = _Repeated({name: rows for name, rows in fields.items() if name != "index"})
-    return Dataset(spec, source, source)
+    return fields

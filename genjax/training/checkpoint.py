@@ -33,9 +33,8 @@ class Checkpoints:
         metric, direction = self._best = best
         policies = ocp.training.preservation_policies
         worst = np.inf if direction == "min" else -np.inf
-        self._torn = []  # what `restore` has to report
         try:
-            self._set_aside(run / FOLDER, lambda: _torn_steps(run / FOLDER))
+            self._torn = self._set_aside(run / FOLDER, lambda: _torn_steps(run / FOLDER))
             self._orbax = ocp.training.Checkpointer(
                 (run / FOLDER).absolute(),
                 # Saves are decided by the loop, never skipped because another one is under way.
@@ -119,8 +118,8 @@ class Checkpoints:
           UserError: there are checkpoints and none of them loads.
         """
         steps = self.steps if step is None else [step]
-        for torn in self._torn:
-            report(f"checkpoint of step {torn} is torn: set aside as '{torn}.unreadable'")
+        for torn, name in self._torn.items():
+            report(f"checkpoint of step {torn} is torn: set aside as '{name}'")
         for candidate in reversed(steps):
             try:
                 return abstract_state.replace(**self._orbax.load(candidate, _pure(abstract_state)))
@@ -141,15 +140,20 @@ class Checkpoints:
             self._set_aside(self._orbax.directory, lambda: newer)
             self._orbax.reload()
 
-    def _set_aside(self, folder: Path, steps: Callable[[], list[int]]) -> None:
-        """STEP becomes STEP.unreadable, which Orbax passes over: nothing is lost. One process does it for all."""
+    def _set_aside(self, folder: Path, steps: Callable[[], list[int]]) -> dict[int, str]:
+        """STEP becomes STEP.unreadable, which Orbax passes over: nothing is lost. One process does it for all.
+
+        Returns the new names, in that process.
+        """
+        renamed = {}
         if jax.process_index() == 0:
             for step in steps():
                 names = (f"{step}.unreadable{number or ''}" for number in itertools.count())
                 free = next(name for name in names if not (folder / name).exists())
                 os.rename(folder / str(step), folder / free)
-                self._torn.append(step)
+                renamed[step] = free
         distributed.barrier("checkpoints set aside")
+        return renamed
 
     def close(self) -> None:
         self.wait()

@@ -6,7 +6,7 @@ import numpy as np
 
 from genjax.data import Dataset, validation_batches
 from genjax.errors import UsageError, UserError
-from genjax.metrics import SET_METRICS
+from genjax.metrics import SET_METRICS, check_names
 from genjax.training.engine import Engine
 from genjax.training.sampling import draw
 from genjax.training.state import TrainState
@@ -35,8 +35,7 @@ def evaluate(engine: Engine, state: TrainState, dataset: Dataset) -> dict[str, f
 def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[str, float]:
     config = engine.experiment.eval
     names = dict.fromkeys((*engine.model.set_metrics, *config.metrics))
-    if unknown := [name for name in names if name not in SET_METRICS]:
-        raise UsageError(f"unknown metric {unknown[0]}: there are {', '.join(SET_METRICS)}")
+    check_names(names)
     if not names:
         return {}
     if engine.spec.image_shape is None:

@@ -6,7 +6,7 @@ import math
 import signal
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 
@@ -208,11 +208,15 @@ class _Session:
         )
         # One thread takes the batches in order: the step does not wait for Python to hand them over.
         pool = ThreadPoolExecutor(1, "genjax-batches")
+
+        def ask() -> Future[dict[str, jax.Array]]:
+            return pool.submit(lambda: self.engine.put(next(host)))
+
         try:
-            ready = deque(pool.submit(lambda: self.engine.put(next(host))) for _ in range(config.prefetch))
+            ready = deque(ask() for _ in range(config.prefetch))
             while True:
                 batch = ready.popleft().result()
-                ready.append(pool.submit(lambda: self.engine.put(next(host))))
+                ready.append(ask())
                 yield batch
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

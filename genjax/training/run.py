@@ -14,7 +14,7 @@ import jax
 from genjax import recipes
 from genjax.errors import UsageError, UserError
 from genjax.experiment import EntryOptim, Experiment
-from genjax.metrics import SET_METRICS
+from genjax.metrics import check_names
 from genjax.spec import DataSpec
 from genjax.training.checkpoint import FOLDER
 from genjax.training.ema import sharpness
@@ -75,8 +75,7 @@ def check(experiment: Experiment) -> None:
         raise UsageError(f"--train.ema-decay {train.ema_decay}: must be in [0, 1)")
     if len({sharpness(sigma) for sigma in train.ema_power}) < len(train.ema_power):
         raise UsageError(f"--train.ema-power {train.ema_power}: a value is given twice")
-    if unknown := [name for name in config.metrics if name not in SET_METRICS]:
-        raise UsageError(f"unknown metric {unknown[0]}: there are {', '.join(SET_METRICS)}")
+    check_names(config.metrics)
     for entry, optim in {"": experiment.optim, **experiment.optim.entries}.items():
         _check_optim(f"--optim{entry and f'.entries {entry}'}", optim)
 

@@ -6,8 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
-from typing import ClassVar
 
 import jax
 import pytest
@@ -108,22 +106,6 @@ def test_a_folder_that_can_hold_no_trace_is_told_before_anything_is_measured(tmp
             timing.measure("tiny", Experiment(VAE(), Data(path="nowhere.npz")), trace=trace)
 
 
-@dataclasses.dataclass(frozen=True)
-class Sleeping:
-    """A source that takes its time."""
-
-    source: data.Source
-    seconds: float
-    replacement: ClassVar[bool] = False
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def gather(self, ids_B, draws_B3):
-        time.sleep(self.seconds)
-        return self.source.gather(ids_B, draws_B3)
-
-
 def test_a_slow_source_shows_in_the_share_of_waiting(monkeypatch):
     tiny = systems.TINY["vae-conditional"]
     experiment = dataclasses.replace(
@@ -134,7 +116,7 @@ def test_a_slow_source_shows_in_the_share_of_waiting(monkeypatch):
     dataset = data.load(experiment.data)
 
     def measured(seconds: float) -> dict:
-        slow = dataclasses.replace(dataset, train=Sleeping(dataset.train, seconds))
+        slow = dataclasses.replace(dataset, train=systems.SlowSource(dataset.train, seconds))
         with monkeypatch.context() as patch:
             patch.setattr(data, "load", lambda _: slow)
             return timing.measure("tiny", experiment, steps=20)

@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import time
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import pytest
-from systems import TINY
+from systems import TINY, SlowSource
 
 from genjax import data
 from genjax.training import clock as clocks
@@ -95,22 +94,6 @@ def test_python_code_behind_a_step_that_still_runs_costs_nothing(clock):
     assert not result.is_ready() and clock.seconds["data"] == 0.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Slow:
-    """A source that takes its time."""
-
-    source: data.Source
-    seconds: float
-    replacement: ClassVar[bool] = False
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def gather(self, ids_B, draws_B3):
-        time.sleep(self.seconds)
-        return self.source.gather(ids_B, draws_B3)
-
-
 def test_a_slow_source_shows_in_the_metrics_and_the_environment(tmp_path):
     experiment = TINY["vae-conditional"]
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, workers=1))
@@ -119,7 +102,7 @@ def test_a_slow_source_shows_in_the_metrics_and_the_environment(tmp_path):
     engine = Engine(run.resolve(experiment, dataset.spec), dataset.spec)
 
     def seconds_of(name: str, delay: float) -> tuple[float, dict[str, float]]:
-        slow = dataclasses.replace(dataset, train=Slow(dataset.train, delay))
+        slow = dataclasses.replace(dataset, train=SlowSource(dataset.train, delay))
         run_loop(engine, slow, tmp_path / name)
         records = read_metrics(tmp_path / name)
         assert {"seconds/evaluate", "seconds/sample", "seconds/checkpoint"} <= set().union(*records)
