@@ -1,5 +1,6 @@
-"""Compiled programs outlive the process: JAX's persistent cache, in the user's cache folder."""
+"""How programs are compiled: kept beyond the process in JAX's persistent cache, and by XLA's better libraries."""
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,3 +28,26 @@ def enable_cache(environ: Mapping[str, str] = os.environ) -> Path | None:
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     return folder
+
+
+# Of the work that XLA:CPU gives to YNNPACK, sums stay there and convolutions go back to Eigen: YNNPACK's run in one
+# thread (jaxlib 0.10) and take up to three times as long for a kernel's gradient. Numbers: benchmarks/NOTES.md.
+CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
+
+
+@functools.cache
+def options(platform: str) -> dict[str, str] | None:
+    """`compiler_options` for `jax.jit` on a platform ("cpu", "gpu", "tpu"): what genjax compiles its own programs with.
+
+    None where XLA's defaults are best, and where this jaxlib does not know the option: XLA renames and drops them.
+    They come before XLA_FLAGS. `jax.pmap` takes none.
+    """
+    import jax
+
+    if platform != "cpu":
+        return None
+    try:
+        jax.jit(lambda x: x, compiler_options=CPU_OPTIONS).lower(0.0).compile()
+    except jax.errors.JaxRuntimeError:
+        return None
+    return CPU_OPTIONS

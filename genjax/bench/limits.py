@@ -7,6 +7,7 @@ import time
 import jax
 import jax.numpy as jnp
 
+from genjax import compilation
 from genjax.bench import devices
 
 
@@ -36,7 +37,7 @@ def matmul_flops(platform: str, dtype: str | None) -> float:
     """The best FLOP/s of ten square matrix products on one device; on CPU, on all cores of the process."""
     size = 2048 if platform == "cpu" else 8192
     x = jax.random.normal(jax.random.key(0), (size, size), dtype or jnp.float32)  # of ones, a GPU draws less power
-    product = jax.jit(jnp.matmul)
+    product = jax.jit(jnp.matmul, compiler_options=compilation.options(platform))
     product(x, x).block_until_ready()
 
     def seconds() -> float:

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.nn.conv import Downsample, Upsample, convolve, crop_to
+from genjax.nn.conv import Downsample, Upsample, crop_to
 from genjax.nn.sharding import BATCH, constrain
 
 Array = jax.Array
@@ -97,7 +97,7 @@ class ConvDecoder(nn.Module):
         x = nn.gelu(nn.Dense(math.prod(grid), dtype=self.dtype)(x)).reshape(-1, *grid)
         for features in reversed(self.widths[:-1]):
             x = nn.gelu(Upsample(features, dtype=self.dtype)(x))
-            conv = nn.Conv(features, (3, 3), dtype=self.dtype, conv_general_dilated=convolve)
+            conv = nn.Conv(features, (3, 3), dtype=self.dtype)
             x = constrain(nn.gelu(conv(x)), BATCH, None, None, None)
         # No convolution at full resolution: XLA:CPU computes its weights' gradient ten times slower than the rest.
         return crop_to(Upsample(channels, dtype=self.dtype)(x), height, width)

@@ -3,48 +3,8 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
-
-from genjax.nn.sharding import replica_axis
 
 Array = jax.Array
-
-CHUNK, MOST = 8, 16  # examples a part, and parts; more parts take longer to compile
-
-
-def convolve(x_BHWC: Array, kernel: Array, *args, **options) -> Array:
-    """`lax.conv_general_dilated`; on one CPU device its kernel's gradient a few examples at a time.
-
-    The kernel's gradient is a convolution whose window is the whole image and whose input channels are the
-    batch: XLA:CPU is several times faster at it in parts. Elsewhere parts only cost, most of all to compile. So they
-    stand in the kernel's tangent alone, whose transpose is that gradient; forward mode works as ever.
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    batch = x_BHWC.shape[0]
-    parts = next(n for n in range(min(MOST, max(1, batch // CHUNK)), 0, -1) if batch % n == 0)
-    strided = args and max(args[0]) > 1  # fast as it is
-
-    def at_once(x_BHWC: Array, kernel: Array) -> Array:
-        return jax.lax.conv_general_dilated(x_BHWC, kernel, *args, **options)
-
-    if strided or parts == 1 or mesh.size > 1 or replica_axis() is not None:
-        return at_once(x_BHWC, kernel)
-
-    def in_parts(x_BHWC: Array, kernel: Array) -> Array:
-        return jnp.concatenate([at_once(part, kernel) for part in jnp.split(x_BHWC, parts)])
-
-    def tangent(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-        (x_BHWC, kernel), (dx_BHWC, dkernel) = primals, tangents
-        y, terms = at_once(x_BHWC, kernel), []
-        if not isinstance(dx_BHWC, SymbolicZero):
-            terms.append(at_once(dx_BHWC, kernel))
-        if not isinstance(dkernel, SymbolicZero):
-            terms.append(jax.lax.platform_dependent(x_BHWC, dkernel, cpu=in_parts, default=at_once))
-        return y, sum(terms)
-
-    convolution = jax.custom_jvp(at_once)
-    convolution.defjvp(tangent, symbolic_zeros=True)
-    return convolution(x_BHWC, kernel)
 
 
 def depth_to_space(x_BHWC: Array, r: int = 2) -> Array:
@@ -86,7 +46,6 @@ class Upsample(nn.Module):
             use_bias=self.use_bias,
             kernel_init=same_for_all_pixels(self.kernel_init),
             dtype=self.dtype,
-            conv_general_dilated=convolve,
         )(x_BHWC)
         return depth_to_space(x)
 
@@ -115,7 +74,6 @@ class Downsample(nn.Module):
             use_bias=self.use_bias,
             kernel_init=self.kernel_init,
             dtype=self.dtype,
-            conv_general_dilated=convolve,
         )(x)
 
 

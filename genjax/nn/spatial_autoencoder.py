@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from genjax.nn.attention import attention
 from genjax.nn.autoencoder import with_label_planes
-from genjax.nn.conv import convolve
 from genjax.nn.sharding import BATCH, constrain
 
 Array = jax.Array
@@ -44,9 +43,9 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: Array) -> Array:
         h = nn.silu(GroupNorm(self.dtype, name="norm1")(x_BHWC))
-        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, conv_general_dilated=convolve, name="conv1")(h)
+        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv1")(h)
         h = nn.silu(GroupNorm(self.dtype, name="norm2")(h))
-        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, conv_general_dilated=convolve, name="conv2")(h)
+        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv2")(h)
         if x_BHWC.shape[-1] != self.width:
             x_BHWC = nn.Conv(self.width, (1, 1), dtype=self.dtype, name="shortcut")(x_BHWC)
         return constrain(x_BHWC + h, BATCH, None, None, None)
@@ -95,7 +94,7 @@ class SpatialEncoder(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: Array, label_B: Array | None = None) -> Array:
         x = with_label_planes(x_BHWC, label_B, self.classes)
-        x = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, conv_general_dilated=convolve, name="conv_in")(x)
+        x = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="conv_in")(x)
         for level, width in enumerate(self.widths):
             if level:
                 # Zeros are added at the bottom and on the right only, as the paper's code does.
@@ -105,7 +104,7 @@ class SpatialEncoder(nn.Module):
                 x = ResidualBlock(width, self.dtype, name=f"level_{level}_block_{block}")(x)
         x = Middle(self.widths[-1], self.dtype, name="middle")(x)
         x = nn.silu(GroupNorm(self.dtype, name="norm_out")(x))
-        x = nn.Conv(self.features, (3, 3), dtype=self.dtype, conv_general_dilated=convolve, name="conv_out")(x)
+        x = nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv_out")(x)
         return nn.Conv(self.features, (1, 1), dtype=self.dtype, name="quantize")(x)  # "quant_conv" of the paper's code
 
 
@@ -122,13 +121,13 @@ class SpatialDecoder(nn.Module):
     def __call__(self, z_BHWZ: Array, label_B: Array | None = None) -> Array:
         x = nn.Conv(z_BHWZ.shape[-1], (1, 1), dtype=self.dtype, name="dequantize")(z_BHWZ)  # "post_quant_conv"
         x = with_label_planes(x, label_B, self.classes)
-        x = nn.Conv(self.widths[-1], (3, 3), dtype=self.dtype, conv_general_dilated=convolve, name="conv_in")(x)
+        x = nn.Conv(self.widths[-1], (3, 3), dtype=self.dtype, name="conv_in")(x)
         x = Middle(self.widths[-1], self.dtype, name="middle")(x)
         for level in reversed(range(len(self.widths))):
             for block in range(self.blocks + 1):
                 x = ResidualBlock(self.widths[level], self.dtype, name=f"level_{level}_block_{block}")(x)
             if level:
                 x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-                x = nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype, conv_general_dilated=convolve, name=f"up_{level}")(x)
+                x = nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype, name=f"up_{level}")(x)
         x = nn.silu(GroupNorm(self.dtype, name="norm_out")(x))
-        return nn.Conv(self.channels, (3, 3), dtype=self.dtype, conv_general_dilated=convolve, name="conv_out")(x)
+        return nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out")(x)

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError
 from genjax.nn.attention import Implementation
-from genjax.nn.conv import convolve
 from genjax.nn.dit import SelfAttention
 from genjax.nn.embedding import sinusoids
 from genjax.nn.noise import Dropout
@@ -206,4 +205,4 @@ def norm(x_BHWC: Array, dtype: str | None, name: str) -> Array:
 
 def conv(features: int, dtype: str | None, name: str, stride: int = 1, init=INIT) -> nn.Module:
     """A 3x3 convolution; the output has the input's size, divided by the stride and rounded up."""
-    return nn.Conv(features, (3, 3), stride, kernel_init=init, dtype=dtype, conv_general_dilated=convolve, name=name)
+    return nn.Conv(features, (3, 3), stride, kernel_init=init, dtype=dtype, name=name)

@@ -65,7 +65,7 @@ def _function(engine: Engine) -> Callable:
         image = model.seen(batch["image"], jax.random.fold_in(run_key(seed, EVAL), step), batch["index"])
         return jnp.concatenate(model.encode(params, image, batch["label"] if model.conditional else None), axis=-1)
 
-    return jax.jit(moments, out_shardings=jax.sharding.NamedSharding(engine.mesh, jax.sharding.PartitionSpec()))
+    return engine.jit(moments, out_shardings=jax.sharding.NamedSharding(engine.mesh, jax.sharding.PartitionSpec()))
 
 
 def _moments(opened: OpenRun, split: str, function: Callable) -> Iterator[dict[str, np.ndarray]]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from genjax import compilation
 from genjax.errors import UserError
 from genjax.experiment import Experiment
 from genjax.models.base import SampleOptions
@@ -74,6 +75,10 @@ class Engine:
             return parts  # each process hands pmap its own rows
         return jax.device_put(parts, jax.sharding.NamedSharding(self._replicas, jax.sharding.PartitionSpec(REPLICA)))
 
+    def jit(self, function: Callable, **arguments) -> Callable:
+        """`jax.jit` with the compiler's options for this platform."""
+        return jax.jit(function, compiler_options=compilation.options(self.platform), **arguments)
+
     def _in_mesh(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext() if self.pmap else jax.set_mesh(self.mesh)
 
@@ -108,7 +113,7 @@ class Engine:
             return jax.pmap(
                 function, axis_name=REPLICA, in_axes=(None, 0), out_axes=None, donate_argnums=0, devices=devices
             )
-        return jax.jit(
+        return self.jit(
             function,
             donate_argnums=0,
             in_shardings=(self.shardings, self.batch_sharding),
@@ -122,7 +127,7 @@ class Engine:
             batch = {name: value for name, value in batch.items() if name != "offset"}
             return self.model.evaluate(*states.averaged(state), batch, key)
 
-        return jax.jit(evaluate, out_shardings=self._replicated)
+        return self.jit(evaluate, out_shardings=self._replicated)
 
     def evaluate(self, state: TrainState, batch: dict[str, np.ndarray], offset: int) -> dict:
         """Metric -> (sum, count) of one validation batch, whose first row is example `offset` of the split."""
@@ -134,7 +139,7 @@ class Engine:
         def sample(state: TrainState, conditions: dict, seed: jax.Array, options: SampleOptions) -> dict:
             return self.model.sample(*states.averaged(state), run_key(seed, SAMPLE), conditions, options)
 
-        return jax.jit(sample, static_argnums=3, out_shardings=self._replicated)
+        return self.jit(sample, static_argnums=3, out_shardings=self._replicated)
 
     def sample(
         self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
