@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.nn import norm
 from genjax.nn.attention import attention
 from genjax.nn.autoencoder import with_label_planes
 from genjax.nn.sharding import BATCH, constrain
@@ -31,7 +32,7 @@ class GroupNorm(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: Array) -> Array:
         groups = groups_of(x_BHWC.shape[-1])
-        return nn.GroupNorm(groups, epsilon=1e-6, dtype=self.dtype, use_fast_variance=False, name="norm")(x_BHWC)
+        return norm.GroupNorm(groups, 1e-6, self.dtype, use_fast_variance=False, name="norm")(x_BHWC)
 
 
 class ResidualBlock(nn.Module):

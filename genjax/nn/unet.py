@@ -16,6 +16,7 @@ from genjax.nn.attention import Implementation
 from genjax.nn.dit import SelfAttention
 from genjax.nn.embedding import sinusoids
 from genjax.nn.noise import Dropout
+from genjax.nn.norm import GroupNorm
 from genjax.nn.sharding import BATCH, constrain
 
 Array = jax.Array
@@ -200,7 +201,7 @@ def norm(x_BHWC: Array, dtype: str | None, name: str) -> Array:
     """
     channels = x_BHWC.shape[-1]
     groups = math.gcd(channels, max(1, min(32, channels // 4)))
-    return nn.GroupNorm(groups, epsilon=1e-5, dtype=dtype, name=name)(x_BHWC)
+    return GroupNorm(groups, 1e-5, dtype, name=name)(x_BHWC)
 
 
 def conv(features: int, dtype: str | None, name: str, stride: int = 1, init=INIT) -> nn.Module:
