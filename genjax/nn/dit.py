@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError
 from genjax.nn.attention import Implementation, attention
+from genjax.nn.dense import Dense, DenseGeneral
 from genjax.nn.embedding import positions_2d, sinusoids
 from genjax.nn.noise import Dropout
 from genjax.nn.sharding import BATCH, constrain
@@ -43,10 +44,10 @@ class SelfAttention(nn.Module):
     def __call__(self, x_BTD: Array) -> Array:
         width = x_BTD.shape[-1]
         size = width // self.heads
-        qkv = nn.DenseGeneral((3, self.heads, size), kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")(x_BTD)
+        qkv = DenseGeneral((3, self.heads, size), kernel_init=self.qkv_init, dtype=self.dtype, name="qkv")(x_BTD)
         flash = size % 8 == 0 and size <= 128  # what cuDNN's kernels take
         y_BTNC = attention(*jnp.moveaxis(qkv, 2, 0), implementation=self.implementation if flash else "xla")
-        return nn.DenseGeneral(width, axis=(-2, -1), kernel_init=self.out_init, dtype=self.dtype, name="out")(y_BTNC)
+        return DenseGeneral(width, axis=(-2, -1), kernel_init=self.out_init, dtype=self.dtype, name="out")(y_BTNC)
 
 
 class Block(nn.Module):
@@ -60,7 +61,7 @@ class Block(nn.Module):
     @nn.compact
     def __call__(self, x_BTD: Array, condition_BD: Array, index_B: Array | None):
         width = x_BTD.shape[-1]
-        adapt = nn.DenseGeneral((6, width), kernel_init=ZEROS, dtype=self.dtype, name="adapt")
+        adapt = DenseGeneral((6, width), kernel_init=ZEROS, dtype=self.dtype, name="adapt")
         adapt_6B1D = jnp.moveaxis(adapt(nn.silu(condition_BD)), 1, 0)[:, :, None]
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = adapt_6B1D
 
@@ -69,8 +70,8 @@ class Block(nn.Module):
         x_BTD = x_BTD + gate * Dropout(self.dropout)(y_BTD, index_B)
 
         y_BTD = norm(self.dtype)(x_BTD) * (1 + scale_mlp) + shift_mlp
-        y_BTF = nn.gelu(nn.Dense(4 * width, kernel_init=XAVIER, dtype=self.dtype, name="up")(y_BTD), approximate=True)
-        y_BTD = nn.Dense(width, kernel_init=XAVIER, dtype=self.dtype, name="down")(y_BTF)
+        y_BTF = nn.gelu(Dense(4 * width, kernel_init=XAVIER, dtype=self.dtype, name="up")(y_BTD), approximate=True)
+        y_BTD = Dense(width, kernel_init=XAVIER, dtype=self.dtype, name="down")(y_BTF)
         x_BTD = x_BTD + gate_mlp * Dropout(self.dropout)(y_BTD, index_B)
         return constrain(x_BTD, BATCH, None, None), None
 
@@ -113,20 +114,20 @@ class DiT(nn.Module):
         rows, columns = h // p, w // p
 
         patches = x_BHWC.reshape(b, rows, p, columns, p, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, rows * columns, -1)
-        x_BTD = nn.Dense(width, kernel_init=XAVIER, dtype=dtype, name="patches")(patches)
+        x_BTD = Dense(width, kernel_init=XAVIER, dtype=dtype, name="patches")(patches)
         x_BTD = constrain(x_BTD + positions_2d(rows, columns, width).astype(x_BTD.dtype), BATCH, None, None)
 
-        condition_BD = nn.Dense(width, kernel_init=INIT, dtype=dtype, name="noise_in")(sinusoids(noise_B, FREQUENCIES))
-        condition_BD = nn.Dense(width, kernel_init=INIT, dtype=dtype, name="noise_out")(nn.silu(condition_BD))
+        condition_BD = Dense(width, kernel_init=INIT, dtype=dtype, name="noise_in")(sinusoids(noise_B, FREQUENCIES))
+        condition_BD = Dense(width, kernel_init=INIT, dtype=dtype, name="noise_out")(nn.silu(condition_BD))
         if self.classes:
             label_B = jnp.full(b, self.classes) if label_B is None else label_B
             condition_BD += nn.Embed(self.classes + 1, width, embedding_init=INIT, dtype=dtype, name="labels")(label_B)
 
         x_BTD, _ = self._blocks()(x_BTD, condition_BD, index_B)
 
-        adapt = nn.DenseGeneral((2, width), kernel_init=ZEROS, dtype=dtype, name="adapt")(nn.silu(condition_BD))
+        adapt = DenseGeneral((2, width), kernel_init=ZEROS, dtype=dtype, name="adapt")(nn.silu(condition_BD))
         x_BTD = norm(dtype)(x_BTD) * (1 + adapt[:, None, 1]) + adapt[:, None, 0]
-        y = nn.Dense(p * p * self.out_channels, kernel_init=ZEROS, dtype=dtype, name="out")(x_BTD)
+        y = Dense(p * p * self.out_channels, kernel_init=ZEROS, dtype=dtype, name="out")(x_BTD)
         y = y.reshape(b, rows, columns, p, p, -1).transpose(0, 1, 3, 2, 4, 5).reshape(b, h, w, self.out_channels)
         return constrain(y.astype(jnp.float32), BATCH, None, None, None)
 

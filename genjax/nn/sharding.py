@@ -1,4 +1,4 @@
-"""The two things a network knows of where it runs: both do nothing on a single device."""
+"""What a network knows of where it runs: the mesh, the replicas, the platform."""
 
 import math
 
@@ -40,3 +40,9 @@ def replica_axis() -> str | None:
     except NameError:
         return None
     return REPLICA
+
+
+def platform() -> str:
+    """ "cpu", "gpu" or "tpu": that of the mesh, which may be of devices that are not there; else JAX's default."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return device.platform if device is not None else jax.default_backend()

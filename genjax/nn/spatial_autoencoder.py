@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from genjax.nn import norm
 from genjax.nn.attention import attention
 from genjax.nn.autoencoder import with_label_planes
+from genjax.nn.dense import Dense
 from genjax.nn.sharding import BATCH, constrain
 
 Array = jax.Array
@@ -63,10 +64,9 @@ class SelfAttention(nn.Module):
         x_BT1C = GroupNorm(self.dtype, name="norm")(x_BHWC).reshape(b, h * w, 1, c)
         # A bias of the keys would add one number to all scores of a query: softmax does not see it.
         q, k, v = (
-            nn.Dense(c, use_bias=name != "key", dtype=self.dtype, name=name)(x_BT1C)
-            for name in ("query", "key", "value")
+            Dense(c, use_bias=name != "key", dtype=self.dtype, name=name)(x_BT1C) for name in ("query", "key", "value")
         )
-        y = nn.Dense(c, dtype=self.dtype, name="out")(attention(q, k, v))
+        y = Dense(c, dtype=self.dtype, name="out")(attention(q, k, v))
         return x_BHWC + y.reshape(b, h, w, c)
 
 

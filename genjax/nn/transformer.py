@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.nn.attention import Implementation, attention
+from genjax.nn.dense import Dense, DenseGeneral
 from genjax.nn.noise import Dropout
 from genjax.nn.sharding import BATCH, constrain
 
@@ -108,7 +109,7 @@ class Attention(nn.Module):
         b, t, _ = x_BTD.shape
         group, size = c.heads // c.kv_heads, c.width // c.heads
         dense = {"use_bias": c.bias, "dtype": c.dtype}
-        qkv = nn.DenseGeneral((c.kv_heads, group + 2, size), kernel_init=INIT, name="qkv", **dense)(x_BTD)
+        qkv = DenseGeneral((c.kv_heads, group + 2, size), kernel_init=INIT, name="qkv", **dense)(x_BTD)
         q_BTHC = qkv[..., :group, :].reshape(b, t, c.heads, size)
         k_BTKC, v_BTKC = qkv[..., group, :], qkv[..., group + 1, :]
         if c.positions == "rope":
@@ -120,7 +121,7 @@ class Attention(nn.Module):
             cache = cache.write(layer, start, k_BTKC, v_BTKC)
             seen_TS = jnp.arange(cache.k_LBSKC.shape[2]) <= start + jnp.arange(t)[:, None]
             y_BTHC = attention(q_BTHC, cache.k_LBSKC[layer], cache.v_LBSKC[layer], mask_BTS=seen_TS[None])
-        out = nn.DenseGeneral(c.width, axis=(-2, -1), kernel_init=c.residual_init, name="out", **dense)
+        out = DenseGeneral(c.width, axis=(-2, -1), kernel_init=c.residual_init, name="out", **dense)
         return out(y_BTHC), cache
 
 
@@ -133,12 +134,12 @@ class MLP(nn.Module):
     def __call__(self, x_BTD: Array) -> Array:
         c = self.config
         dense = {"use_bias": c.bias, "dtype": c.dtype}
-        h_BTF = nn.Dense(c.hidden, kernel_init=INIT, name="up", **dense)(x_BTD)
+        h_BTF = Dense(c.hidden, kernel_init=INIT, name="up", **dense)(x_BTD)
         if c.mlp == "swiglu":
-            h_BTF = h_BTF * nn.silu(nn.Dense(c.hidden, kernel_init=INIT, name="gate", **dense)(x_BTD))
+            h_BTF = h_BTF * nn.silu(Dense(c.hidden, kernel_init=INIT, name="gate", **dense)(x_BTD))
         else:
             h_BTF = nn.gelu(h_BTF, approximate=True)
-        return nn.Dense(c.width, kernel_init=c.residual_init, name="down", **dense)(h_BTF)
+        return Dense(c.width, kernel_init=c.residual_init, name="down", **dense)(h_BTF)
 
 
 class Block(nn.Module):
@@ -192,7 +193,7 @@ class Decoder(nn.Module):
         if c.tied:
             logits_BTV = x_BTD @ table_VD.T
         else:
-            head = nn.Dense(c.padded_vocabulary, use_bias=False, kernel_init=INIT, dtype=c.dtype, name="head")
+            head = Dense(c.padded_vocabulary, use_bias=False, kernel_init=INIT, dtype=c.dtype, name="head")
             logits_BTV = head(x_BTD)
         logits_BTV = constrain(logits_BTV, BATCH, None, "tensor").astype(jnp.float32)
         if c.padded_vocabulary > c.vocabulary:

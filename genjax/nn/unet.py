@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError
 from genjax.nn.attention import Implementation
+from genjax.nn.dense import Dense
 from genjax.nn.dit import SelfAttention
 from genjax.nn.embedding import sinusoids
 from genjax.nn.noise import Dropout
@@ -63,7 +64,7 @@ class ResBlock(nn.Module):
         else:
             y = conv(features, dtype, "in")(y)
 
-        dense = nn.Dense((1 + self.scale_shift) * features, kernel_init=INIT, dtype=dtype, name="condition")
+        dense = Dense((1 + self.scale_shift) * features, kernel_init=INIT, dtype=dtype, name="condition")
         condition_B11C = dense(nn.silu(condition_BE))[:, None, None]
         if self.scale_shift:
             scale, shift = jnp.split(condition_B11C, 2, axis=-1)
@@ -72,7 +73,7 @@ class ResBlock(nn.Module):
             y = norm(y + condition_B11C, dtype, "norm_out")
         y = conv(features, dtype, "out", init=ZEROS)(Dropout(self.dropout)(nn.silu(y), index_B))
         if x_BHWC.shape[-1] != features:
-            x_BHWC = nn.Dense(features, kernel_init=INIT, dtype=dtype, name="skip")(x_BHWC)
+            x_BHWC = Dense(features, kernel_init=INIT, dtype=dtype, name="skip")(x_BHWC)
         return constrain(x_BHWC + y, BATCH, None, None, None)
 
 
@@ -172,8 +173,8 @@ class UNet(nn.Module):
     def _condition(self, noise_B: Array, label_B: Array | None) -> Array:
         dense = {"kernel_init": INIT, "dtype": self.dtype}
         width = 4 * self.channels
-        condition_BE = nn.Dense(width, name="noise_in", **dense)(sinusoids(noise_B, self.channels))
-        condition_BE = nn.Dense(width, name="noise_out", **dense)(nn.silu(condition_BE))
+        condition_BE = Dense(width, name="noise_in", **dense)(sinusoids(noise_B, self.channels))
+        condition_BE = Dense(width, name="noise_out", **dense)(nn.silu(condition_BE))
         if self.classes:
             label_B = jnp.full(noise_B.shape, self.classes) if label_B is None else label_B
             init = nn.initializers.normal(1.0)
