@@ -36,6 +36,7 @@ PAIRS = {  # name -> module of `peers`, function of the precision
     "unet": ("unet", "training"),
     "ddim": ("unet", "sampling"),
     "data": ("data", "pair"),
+    "photos": ("data", "photos"),
 }
 
 

@@ -1,6 +1,7 @@
 """Images that are decoded as they are needed: a folder of your own, or any other store of encoded images."""
 
 import dataclasses
+import io
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,7 +101,7 @@ def folder(data: Data, path: Path) -> Dataset:
     sources = [
         EncodedImages(
             count=len(part),
-            read=lambda i, part=part: (str(part[i][0]), part[i][1]),
+            read=lambda i, part=part: (io.BytesIO(part[i][0].read_bytes()), part[i][1]),
             name=lambda i, part=part: str(part[i][0]),
             view=view,
             strict=data.strict,

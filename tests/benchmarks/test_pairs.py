@@ -134,8 +134,6 @@ def test_samplers_run(monkeypatch):
 
 
 @pytest.mark.peers
-def test_readers_run(monkeypatch):
+def test_readers_run():
     pytest.importorskip("torch")
-    monkeypatch.setattr(peers.data, "IMAGES", 40)
-    monkeypatch.setattr(peers.data, "BATCH", 8)
-    each_side_runs(peers.data.pair())
+    each_side_runs(peers.data.folder_pair("data", images=40, stored=96, size=64, batch=8))
