@@ -15,7 +15,6 @@ import os
 import platform
 import re
 import shlex
-import subprocess
 from pathlib import Path
 
 from genjax.errors import UserError
@@ -94,7 +93,9 @@ def provenance(argv: list[str], load: float, others: float | None) -> dict:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
     others = None if others is None else round(others, 2)
-    return {"commit": _commit(), "command": command, "versions": versions, "load": round(load, 1), "others": others}
+    from genjax.training.run import commit  # which imports JAX: only where something was measured
+
+    return {"commit": commit(), "command": command, "versions": versions, "load": round(load, 1), "others": others}
 
 
 def write(folder: Path, machine: dict, part: str, results: dict[str, dict], date: str | None = None) -> Path:
@@ -151,11 +152,3 @@ def _cpu() -> str:
     except OSError:
         found = None
     return found[1].strip() if found else platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -186,7 +186,7 @@ def environment() -> dict:
         "device_kind": devices[0].device_kind,
         "processes": jax.process_count(),
         "machine": f"{platform.system()} {platform.machine()}",
-        "commit": _commit(),
+        "commit": commit(),
     }
 
 
@@ -197,14 +197,15 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    """Of the checkout that genjax is run from; None where it is installed."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+def commit() -> str | None:
+    """Of the checkout that genjax is run from, "-dirty" where genjax itself differs; None where it is installed."""
+    git = ["git", "-C", str(Path(recipes.__file__).parent)]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
+        known = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return result.stdout.strip() if result.returncode == 0 else None
+    return known.stdout.strip() + "-dirty" * (changed.returncode != 0) if known.returncode == 0 else None
 
 
 def _differences(old: dict, new: dict) -> list[str]:
