@@ -176,7 +176,14 @@ def plot(found: list[dict], machine: str, path: Path) -> None:
     for row, e in enumerate(pairs.values()):
         left.barh(row, e["ratio"], color="tab:blue" if e["ratio"] >= 1 else "tab:orange", height=0.6)
         left.plot([e["ratio_min"], e["ratio_max"]], [row, row], color="black", linewidth=1)
-        left.annotate(f"{e['ratio']:.2f}", (e["ratio_max"], row), (4, 0), textcoords="offset points", va="center")
+        left.annotate(
+            f"{e['ratio']:.2f}",
+            (e["ratio_max"], row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+        )
     left.set_yticks(range(len(pairs)), pairs)
     left.invert_yaxis()
     left.axvline(1, color="black", linestyle="--", linewidth=1)
