@@ -30,8 +30,9 @@ def enable_cache(environ: Mapping[str, str] = os.environ) -> Path | None:
     return folder
 
 
-# Of the work that XLA:CPU gives to YNNPACK, sums stay there and convolutions go back to Eigen: YNNPACK's run in one
-# thread (jaxlib 0.10) and take up to three times as long for a kernel's gradient. Numbers: benchmarks/NOTES.md.
+# Of the work that XLA:CPU gives to YNNPACK, sums stay there; convolutions and products go back to Eigen. YNNPACK's
+# convolutions run in one thread (jaxlib 0.10) and take three times as long for a kernel's gradient; its products gain
+# nothing. Numbers: benchmarks/NOTES.md.
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 
 

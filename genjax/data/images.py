@@ -31,7 +31,7 @@ class EncodedImages:
     """
 
     count: int
-    read: Callable[[int], tuple[str | IO[bytes], int | None]]
+    read: Callable[[int], tuple[IO[bytes], int | None]]
     name: Callable[[int], str]
     view: transforms.View
     strict: bool

@@ -52,7 +52,7 @@ def natural_channels(image: Image.Image) -> int:
     return 1 if image.mode in ("1", "L", "LA") or image.mode.startswith("I") else 3
 
 
-def decode(file: str | IO[bytes], view: View, draws: np.ndarray | None) -> np.ndarray:
+def decode(file: IO[bytes], view: View, draws: np.ndarray | None) -> np.ndarray:
     """An image file as (H, W, C) uint8, resized and cropped: at random by `draws`, or at the centre.
 
     Turned as EXIF says, transparency composited on white. Raises whatever Pillow raises on a broken file.

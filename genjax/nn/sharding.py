@@ -43,6 +43,6 @@ def replica_axis() -> str | None:
 
 
 def platform() -> str:
-    """ "cpu", "gpu" or "tpu": that of the mesh, which may be of devices that are not there; else JAX's default."""
+    """JAX's name of it, such as "cpu": the mesh's, which may be of devices that are not there; else the default."""
     device = jax.sharding.get_abstract_mesh().abstract_device
     return device.platform if device is not None else jax.default_backend()

@@ -199,7 +199,7 @@ def _version(package: str) -> str | None:
 
 def commit() -> str | None:
     """Of the checkout that genjax is run from, "-dirty" where genjax itself differs; None where it is installed."""
-    git = ["git", "-C", str(Path(recipes.__file__).parent)]
+    git = ["git", "-C", str(Path(__file__).parents[1])]
     try:
         known = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10)
         changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True, timeout=10)
