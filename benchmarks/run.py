@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU, PyTorch needs memory too
     machine = records.hardware()
     if machine["accelerator"] is None:
-        from genjax.parallel.host_memory import keep_freed_memory
+        from genjax.runtime.host_memory import keep_freed_memory
 
         keep_freed_memory()  # as `genjax train` does; it serves both sides
     print(records.label(machine))

@@ -3,7 +3,7 @@
     python benchmarks/step_cost.py gpt_shakespeare_char --path shakespeare.txt [--steps 60] [--return-memory]
 
 Runs the compiled steps of the recipe on one batch, in the order of its turns. `--return-memory` leaves glibc's
-allocator as it is, so that the effect of `genjax.parallel.host_memory` shows.
+allocator as it is, so that the effect of `genjax.runtime.host_memory` shows.
 """
 
 import argparse
@@ -16,10 +16,10 @@ import jax
 
 import genjax
 from genjax import data
-from genjax.parallel.host_memory import keep_freed_memory
-from genjax.training import run
-from genjax.training.engine import Engine
-from genjax.training.step import due_turns
+from genjax.engine.engine import Engine
+from genjax.engine.step import due_turns
+from genjax.runs import directory as run
+from genjax.runtime.host_memory import keep_freed_memory
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "Experiment": "genjax.experiment",
     "load_experiment": "genjax.recipes",
-    "restore": "genjax.training.restore",
+    "restore": "genjax.runs.restore",
     "train": "genjax.training.loop",
 }
 

@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(run(argv))
     except (Exception, KeyboardInterrupt) as error:
         if jax := sys.modules.get("jax"):
-            from genjax.parallel.distributed import DeviceError, exit_now
+            from genjax.runtime.distributed import DeviceError, exit_now
 
             error = DeviceError(str(error)) if isinstance(error, jax.errors.JaxRuntimeError) else error
         if debug or not isinstance(error, UserError | KeyboardInterrupt | OSError):
@@ -123,7 +123,7 @@ class WeightsArgs:
 
 def _open(run: Path, args: WeightsArgs, **changes):
     """`open_run` of the weights asked for."""
-    from genjax.training.restore import open_run
+    from genjax.runs.restore import open_run
 
     ema = {"true": True, "false": False}.get(args.ema.lower())
     if ema is None:
@@ -139,9 +139,9 @@ def sample(argv: list[str]) -> None:
 
     genjax sample RUN [--num N] [--seed S] [--out FILE] [--checkpoint STEP] [--ema SIGMA|false] [the model's options]
     """
-    from genjax.training import run
-    from genjax.training.samples import save_outputs
-    from genjax.training.sampling import conditions, draw
+    from genjax.evaluation.sampling import conditions, draw
+    from genjax.runs import directory as run
+    from genjax.runs.sheets import save_outputs
 
     out, rest = _run("sample", argv)
     model = run.load(out)[0].model
@@ -173,8 +173,9 @@ def evaluate(argv: list[str]) -> None:
     genjax eval RUN [--metrics NAME ...] [--checkpoint latest|best|STEP] [--ema SIGMA|false] [--eval.field VALUE ...]
     """
     out, rest = _run("eval", argv)
+    from genjax.evaluation import evaluate as evaluation
     from genjax.experiment import Eval
-    from genjax.training import evaluation, run
+    from genjax.runs import directory as run
 
     @dataclasses.dataclass
     class EvalArgs(WeightsArgs):
@@ -283,7 +284,8 @@ def export(argv: list[str]) -> None:
 
     genjax export RUN [--out FILE] [--checkpoint latest|best|STEP] [--ema SIGMA|false]
     """
-    from genjax.training import checkpoint, state
+    from genjax.engine import state
+    from genjax.runs import checkpoint
 
     run, rest = _run("export", argv)
     args = parse(f"export {run}", ExportArgs, ExportArgs(), rest)
@@ -303,7 +305,8 @@ def encode(argv: list[str]) -> None:
 
     genjax encode RUN [--out FILE] [--checkpoint latest|best|STEP]
     """
-    from genjax.training import encoding, restore
+    from genjax.evaluation import encoding
+    from genjax.runs import restore
 
     run, rest = _run("encode", argv)
     args = parse(f"encode {run}", EncodeArgs, EncodeArgs(), rest)
@@ -357,8 +360,8 @@ def _overview() -> str:
 def _recipe(command: str, argv: list[str]) -> tuple[str, "Experiment", list[str]]:
     """(recipe, its experiment, the remaining arguments)."""
     recipe, rest = _positional(command, "RECIPE", argv)
-    from genjax.compilation import enable_cache
     from genjax.recipes import load_experiment
+    from genjax.runtime.compilation import enable_cache
 
     if command != "plan":  # it tells how long compiling takes
         enable_cache()
@@ -369,7 +372,7 @@ def _run(command: str, argv: list[str]) -> tuple[Path, list[str]]:
     run, rest = _positional(command, "RUN", argv)
     if not Path(run).is_dir():
         raise UserError(f"run directory '{run}' does not exist")
-    from genjax.compilation import enable_cache
+    from genjax.runtime.compilation import enable_cache
 
     enable_cache()
     return Path(run), rest

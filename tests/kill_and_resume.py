@@ -65,7 +65,7 @@ def last_step(metrics: Path) -> int:
 def state(out: Path):
     import jax
 
-    from genjax.training.restore import open_run
+    from genjax.runs.restore import open_run
 
     return jax.device_get(open_run(out).state)
 

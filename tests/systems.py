@@ -10,11 +10,11 @@ import numpy as np
 
 from genjax import data
 from genjax.diffusion import DDPM, EDM, Flow
+from genjax.engine.engine import Engine
 from genjax.experiment import Data, Eval, Experiment, Mesh, Optim, Train
 from genjax.models import GAN, GPT, VAE, Diffusion, DiTConfig, LatentDiffusion, UNetConfig
+from genjax.runs import directory as run
 from genjax.spec import DataSpec
-from genjax.training import run
-from genjax.training.engine import Engine
 
 BATCH = 16
 IMAGES = DataSpec(image_shape=(8, 8, 1), classes=10, train_examples=1500, validation_examples=297)

@@ -12,9 +12,9 @@ import pytest
 from systems import BATCH, BATCH_COUPLED, TINY, batch, engine, spec_of, tiny
 
 from genjax import models
+from genjax.engine.step import due_turns
 from genjax.experiment import Mesh
 from genjax.models.base import Model
-from genjax.training.step import due_turns
 
 ALL = sorted(TINY)
 # Networks that take minutes to compile in all the forms below, and second variants of a system: the tests that cost

@@ -7,12 +7,12 @@ import jax
 from peers.pairs import Side
 
 from genjax.bench.synthetic import random_batch
+from genjax.engine.engine import Engine
+from genjax.engine.step import due_turns
 from genjax.errors import UserError
 from genjax.experiment import Experiment
+from genjax.runs import directory as run
 from genjax.spec import DataSpec
-from genjax.training import run
-from genjax.training.engine import Engine
-from genjax.training.step import due_turns
 
 
 def training(experiment: Experiment, spec: DataSpec) -> Side:

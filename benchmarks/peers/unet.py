@@ -7,12 +7,12 @@ import numpy as np
 from peers import sides
 from peers.pairs import Pair, Side
 
+from genjax.engine.engine import Engine
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models.denoisers import UNetConfig
 from genjax.models.diffusion import Diffusion, DiffusionOptions
+from genjax.runs import directory as run
 from genjax.spec import DataSpec
-from genjax.training import run
-from genjax.training.engine import Engine
 
 BATCH, SAMPLES, STEPS, SIZE, WIDTHS, BLOCKS = 32, 16, 50, 28, (32, 64), 1
 SPEC = DataSpec(image_shape=(SIZE, SIZE, 1))

@@ -17,13 +17,13 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from genjax.bench.spec import abstract_batch
+from genjax.engine import state as states
+from genjax.engine.step import INIT, run_key, train_step, turn_period
 from genjax.experiment import Experiment
 from genjax.models.base import Model
 from genjax.models.gpt import GPT
 from genjax.nn.attention import CAUSAL, LANES
 from genjax.spec import DataSpec
-from genjax.training import state as states
-from genjax.training.step import INIT, run_key, train_step, turn_period
 
 SPLASH_BLOCK = 512  # the largest of the kernel's blocks; those above the diagonal are skipped
 

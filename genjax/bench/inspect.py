@@ -7,11 +7,11 @@ import jax
 from genjax import data
 from genjax.bench.flops import step_flops
 from genjax.bench.synthetic import synthetic_dataset
+from genjax.engine.engine import Engine
+from genjax.engine.step import turn_period
 from genjax.experiment import Experiment
-from genjax.parallel.mesh import parameter_path
-from genjax.training import run as runs
-from genjax.training.engine import Engine
-from genjax.training.step import turn_period
+from genjax.runs import directory as runs
+from genjax.runtime.mesh import parameter_path
 
 
 def describe(experiment: Experiment) -> str:

@@ -7,8 +7,8 @@ import time
 import jax
 import jax.numpy as jnp
 
-from genjax import compilation
 from genjax.bench import devices
+from genjax.runtime import compilation
 
 
 def peak_memory() -> tuple[int, str]:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from genjax import data
+from genjax.engine.engine import Engine
 from genjax.experiment import Experiment, Train
+from genjax.runs.log import read_metrics
 from genjax.spec import DataSpec
-from genjax.training.engine import Engine
-from genjax.training.log import read_metrics
 from genjax.training.loop import REPORT_SECONDS, run_loop
 
 

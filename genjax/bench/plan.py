@@ -26,12 +26,12 @@ from genjax.bench.flops import kernel_flops, step_flops
 from genjax.bench.hlo import collective_bytes
 from genjax.bench.spec import abstract_batch, spec_without_data
 from genjax.bench.topology import topology_devices
+from genjax.engine.engine import Engine
+from genjax.engine.step import turn_period
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
+from genjax.runs import directory as runs
 from genjax.spec import DataSpec
-from genjax.training import run as runs
-from genjax.training.engine import Engine
-from genjax.training.step import turn_period
 
 # XLA's level O1: the same products and collectives, in a third to two thirds of the time that its full search takes.
 COUNTING = {"optimization_level": 19}

@@ -11,7 +11,7 @@ from genjax.bench.plan import plan
 from genjax.bench.topology import topology_devices
 from genjax.errors import UserError
 from genjax.experiment import Experiment
-from genjax.nn.transformer import REMAT_POLICIES
+from genjax.networks.transformer import REMAT_POLICIES
 
 MOST_TENSOR = 8  # all-reduces in every layer: beyond this they cost more than they save
 

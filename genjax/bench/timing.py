@@ -22,14 +22,14 @@ from genjax.bench import loop as loops
 from genjax.bench.flops import model_flops, model_flops_by_entry
 from genjax.bench.limits import peak_flops, peak_memory
 from genjax.bench.synthetic import synthetic_dataset
+from genjax.engine.engine import Engine
+from genjax.engine.step import turn_period
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
-from genjax.parallel import distributed
-from genjax.parallel.host_memory import keep_freed_memory
-from genjax.training import run as runs
-from genjax.training.engine import Engine
+from genjax.runs import directory as runs
+from genjax.runtime import distributed
+from genjax.runtime.host_memory import keep_freed_memory
 from genjax.training.loop import steps_of_call
-from genjax.training.step import turn_period
 
 VERSIONS = ("genjax-suite", "jax", "jaxlib", "flax", "optax", "numpy", "python")
 TRACED_STEPS = 3  # at least

@@ -6,9 +6,9 @@ from typing import Literal, Self
 import flax.linen as nn
 
 from genjax.errors import UsageError
+from genjax.networks.dit import SIZES, DiT
+from genjax.networks.unet import UNet
 from genjax.nn.attention import Implementation, choose
-from genjax.nn.dit import SIZES, DiT
-from genjax.nn.unet import UNet
 
 UNROLLED_LAYERS = 12  # on CPU, where a loop costs more than compiling this many copies of the block
 

@@ -34,8 +34,8 @@ from genjax.models.base import (
 from genjax.models.degradation import Task, degrade
 from genjax.models.denoisers import DiTConfig, UNetConfig
 from genjax.models.diffusion_options import STRENGTH, DiffusionOptions
+from genjax.networks.dit import RULES
 from genjax.nn import noise
-from genjax.nn.dit import RULES
 from genjax.spec import DataSpec
 
 GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, cover [0, 1) evenly

@@ -24,7 +24,8 @@ from genjax.models.base import (
     require_agreement,
     valid_rows,
 )
-from genjax.nn import gan, noise
+from genjax.networks import gan
+from genjax.nn import noise
 from genjax.nn.norm import Kind, spectral_normalize, spectral_vectors
 from genjax.spec import DataSpec
 

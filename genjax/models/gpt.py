@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import optax
 
+from genjax.decoding.generate import generate
 from genjax.errors import UsageError, UserError
 from genjax.models.base import (
     Array,
@@ -29,9 +30,8 @@ from genjax.models.base import (
     require_agreement,
     valid_rows,
 )
-from genjax.nn import transformer
+from genjax.networks import transformer
 from genjax.nn.attention import Implementation, choose
-from genjax.nn.decoding import generate
 from genjax.spec import DataSpec
 
 UNROLLED_LAYERS = 12  # on CPU, where a loop costs more than compiling this many copies of the block
@@ -210,7 +210,7 @@ class GPT(Model):
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: GPTOptions
     ) -> dict[str, Array]:
-        """Continues prompts, or a start token, by ids that the data has; see `genjax.nn.decoding.generate`.
+        """Continues prompts, or a start token, by ids that the data has; see `genjax.decoding.generate.generate`.
 
         Conditions:
           index (N,): rows draw their own noise from it.

@@ -28,8 +28,9 @@ from genjax.models.base import (
     require_agreement,
     valid_rows,
 )
-from genjax.nn import autoencoder, noise
-from genjax.nn.spatial_autoencoder import SpatialDecoder, SpatialEncoder
+from genjax.networks import autoencoder
+from genjax.networks.spatial_autoencoder import SpatialDecoder, SpatialEncoder
+from genjax.nn import noise
 from genjax.spec import DataSpec
 
 LOG_VARIANCE = (-30.0, 20.0)  # the range of log variances, as in the code of latent diffusion: exp() stays finite

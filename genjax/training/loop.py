@@ -14,23 +14,23 @@ import jax
 import numpy as np
 
 from genjax import data, recipes
+from genjax.engine.engine import Engine
+from genjax.engine.state import TrainState, averaged
+from genjax.engine.step import due_turns
 from genjax.errors import UserError
+from genjax.evaluation.evaluate import evaluate
+from genjax.evaluation.sampling import conditions, draw
 from genjax.experiment import Experiment, Train
-from genjax.parallel import distributed
-from genjax.parallel.host_memory import keep_freed_memory
-from genjax.training import posthoc_ema
-from genjax.training import run as runs
-from genjax.training.checkpoint import WEIGHTS, Checkpoints, export_safetensors
+from genjax.runs import directory as runs
+from genjax.runs import posthoc_ema
+from genjax.runs.checkpoint import WEIGHTS, Checkpoints, export_safetensors
+from genjax.runs.log import MetricsWriter, Progress, read_metrics, write_atomic
+from genjax.runs.report import write_report
+from genjax.runs.restore import initialize_from
+from genjax.runs.sheets import save_samples
+from genjax.runtime import distributed
+from genjax.runtime.host_memory import keep_freed_memory
 from genjax.training.clock import Clock
-from genjax.training.engine import Engine
-from genjax.training.evaluation import evaluate
-from genjax.training.log import MetricsWriter, Progress, read_metrics, write_atomic
-from genjax.training.report import write_report
-from genjax.training.restore import initialize_from
-from genjax.training.samples import save_samples
-from genjax.training.sampling import conditions, draw
-from genjax.training.state import TrainState, averaged
-from genjax.training.step import due_turns
 
 REPORT_SECONDS = 60  # at least, between two reports of a run: drawing one takes about a second
 

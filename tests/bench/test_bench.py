@@ -13,10 +13,10 @@ import systems
 
 from genjax import cli, data
 from genjax.bench import devices, limits, loop, timing
-from genjax.compilation import enable_cache
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment
 from genjax.models import GAN, GPT, VAE
+from genjax.runtime.compilation import enable_cache
 
 FIELDS = {
     "recipe", "system", "backend", "device_kind", "num_devices", "mesh", "precision", "batch_size", "parameters",

@@ -8,12 +8,12 @@ import systems
 
 from genjax.bench.flops import kernel_flops, model_flops, model_flops_by_entry, product_flops, step_flops
 from genjax.bench.spec import abstract_batch
+from genjax.engine.engine import Engine
+from genjax.engine.step import turn_period
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import GAN, GPT, VAE, Diffusion, DiTConfig, UNetConfig, dit
+from genjax.runs import directory as run
 from genjax.spec import DataSpec
-from genjax.training import run
-from genjax.training.engine import Engine
-from genjax.training.step import turn_period
 
 IMAGES = DataSpec(image_shape=(16, 16, 3), classes=10)
 TEXT = DataSpec(vocabulary=512, context=64)

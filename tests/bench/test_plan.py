@@ -14,12 +14,12 @@ from genjax import cli
 from genjax.bench import devices, hlo, plan
 from genjax.bench.spec import spec_without_data
 from genjax.bench.topology import topology_devices
+from genjax.engine.engine import Engine
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment, Mesh, Optim, Train
 from genjax.models import GAN, GPT, VAE
 from genjax.recipes import load_experiment
-from genjax.training import run
-from genjax.training.engine import Engine
+from genjax.runs import directory as run
 
 
 @functools.cache

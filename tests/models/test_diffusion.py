@@ -13,14 +13,14 @@ from systems import tiny as tiny_experiment
 
 from genjax import load_experiment
 from genjax.diffusion import DDPM, EDM, Churn, Estimate, Flow, Level, likelihood
+from genjax.engine.engine import Engine
 from genjax.errors import UsageError, UserError
+from genjax.evaluation.sampling import conditions
 from genjax.models import Diffusion, DiTConfig, UNetConfig
 from genjax.models import diffusion as system
 from genjax.models.degradation import degrade, random_rectangle
 from genjax.nn import noise
 from genjax.spec import DataSpec
-from genjax.training.engine import Engine
-from genjax.training.sampling import conditions
 
 NET = DiTConfig(patch=4, layers=1, width=16, heads=2)
 INDEX = np.arange(4, dtype=np.int32)

@@ -10,15 +10,16 @@ import pytest
 from PIL import Image
 
 from genjax.data import load
+from genjax.engine.engine import Engine
 from genjax.errors import UsageError, UserError
+from genjax.evaluation import evaluate as evaluation
+from genjax.evaluation.sampling import conditions as conditions_of
 from genjax.experiment import Data, Eval, Experiment
 from genjax.models.gan import GAN, OBJECTIVES, GANOptions
-from genjax.nn.gan import Downsample
+from genjax.networks.gan import Downsample
 from genjax.nn.norm import spectral_normalize, spectral_vectors
+from genjax.runs import directory as run
 from genjax.spec import DataSpec
-from genjax.training import evaluation, run
-from genjax.training.engine import Engine
-from genjax.training.sampling import conditions as conditions_of
 
 KEY = jax.random.key(0)
 OPTIONS = GANOptions()

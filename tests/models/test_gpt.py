@@ -12,11 +12,11 @@ import pytest
 
 from genjax.data import make_tokenizer
 from genjax.errors import UsageError, UserError
+from genjax.evaluation.sampling import conditions
 from genjax.interop.gpt2 import from_huggingface
 from genjax.models.gpt import GPT, GPTOptions
-from genjax.nn import transformer
+from genjax.networks import transformer
 from genjax.spec import DataSpec
-from genjax.training.sampling import conditions
 
 SPEC = DataSpec(vocabulary=21, context=12)
 TINY = GPT(layers=2, heads=2, width=16, vocabulary_multiple=8)

@@ -9,7 +9,7 @@ import re
 import jax, jax.numpy as jnp, numpy as np
 from genjax.experiment import Mesh
 from genjax.models.gpt import GPT
-from genjax.parallel.mesh import batch_sharding, make_mesh, tree_shardings
+from genjax.runtime.mesh import batch_sharding, make_mesh, tree_shardings
 from genjax.spec import DataSpec
 
 model = GPT(layers=2, heads=2, width=32).resolve(DataSpec(vocabulary=200, context=16))

@@ -14,11 +14,11 @@ import scipy.stats
 from PIL import Image
 
 from genjax.errors import UsageError, UserError
+from genjax.evaluation import sampling
 from genjax.experiment import Data, Experiment
 from genjax.models import VAE, DataSpec
 from genjax.models.vae import VAEOptions
-from genjax.training import sampling
-from genjax.training.samples import GAP, WIDTH, save_samples
+from genjax.runs.sheets import GAP, WIDTH, save_samples
 
 KEY = jax.random.key(0)
 SPEC = DataSpec(image_shape=(4, 6, 1), classes=3)

@@ -10,11 +10,11 @@ import pytest
 from systems import TINY, SlowSource
 
 from genjax import data
+from genjax.engine.engine import Engine
+from genjax.runs import directory as run
+from genjax.runs.log import read_metrics
 from genjax.training import clock as clocks
-from genjax.training import run
 from genjax.training.clock import Clock
-from genjax.training.engine import Engine
-from genjax.training.log import read_metrics
 from genjax.training.loop import run_loop
 
 

@@ -16,8 +16,9 @@ from systems import TINY
 import genjax
 from genjax.errors import UserError
 from genjax.experiment import Mesh
-from genjax.training import loop, restore
-from genjax.training.log import read_metrics
+from genjax.runs import restore
+from genjax.runs.log import read_metrics
+from genjax.training import loop
 
 SYSTEMS = ["vae-conditional", "gan", "gpt", pytest.param("diffusion-dit", marks=pytest.mark.slow)]
 

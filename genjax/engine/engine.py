@@ -1,0 +1,164 @@
+"""The pure functions of a run, compiled for the devices at hand: jit over a mesh, or pmap over replicas."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from genjax.engine import state as states
+from genjax.engine.state import TrainState
+from genjax.engine.step import EVAL, INIT, SAMPLE, run_key, train_step, train_steps
+from genjax.errors import UserError
+from genjax.experiment import Experiment
+from genjax.models.base import SampleOptions
+from genjax.nn.sharding import REPLICA
+from genjax.runtime import compilation
+from genjax.runtime import mesh as meshes
+from genjax.spec import DataSpec
+
+Tree = Any
+
+
+class Engine:
+    """Compiled `init`, `step`, `evaluate` and `sample` of a resolved experiment on a mesh.
+
+    Attributes:
+      mesh: the devices as data x fsdp x tensor.
+      abstract_state: shapes, dtypes and shardings of the train state.
+      rows: the rows of the global batch that this process prepares.
+    """
+
+    def __init__(self, experiment: Experiment, spec: DataSpec, devices=None):
+        """Raises UserError where the mesh, the backend or the batch do not fit the devices."""
+        self.experiment, self.spec = experiment, spec
+        self.mesh = meshes.make_mesh(experiment.mesh, devices)
+        platform = self.mesh.devices.flat[0].platform
+        self.platform = {"cuda": "gpu", "rocm": "gpu"}.get(platform, platform)
+        self.model = experiment.model.on(self.platform)
+        self.pmap = experiment.train.backend == "pmap"
+        self.unroll = True if self.platform == "cpu" else 1  # loops around convolutions are slow on CPU
+        _check_division(experiment, self.mesh)
+
+        self._create = functools.partial(states.create, self.model, experiment, spec)
+        shapes = jax.eval_shape(self._create, run_key(0, INIT))
+        self.shardings = meshes.tree_shardings(shapes, self.model.rules, self.mesh)
+        if self.pmap:  # it names its devices otherwise: a state that is placed as it leaves the step compiles once
+            self._replicas = meshes.replica_mesh(self.mesh)
+            whole = jax.sharding.NamedSharding(self._replicas, jax.sharding.PartitionSpec())
+            self.shardings = jax.tree.map(lambda _: whole, shapes)
+        self.abstract_state = jax.tree.map(
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, self.shardings
+        )
+        self.batch_sharding = meshes.batch_sharding(self.mesh)
+        self.rows = meshes.process_rows(self.batch_sharding, experiment.data.batch_size)
+        self._local_devices = sum(d.process_index == jax.process_index() for d in self.mesh.devices.flat)
+        self._steps: dict[tuple[str, ...], Callable] = {}
+        self._replicated = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec())
+
+    def init(self) -> TrainState:
+        """The state before the first step, created where it lives: no device ever holds more than its shard."""
+        # Compiling this for CPU takes LLVM ten times longer than running it unoptimized.
+        options = {"xla_backend_optimization_level": 0} if self.platform == "cpu" else None
+        create = jax.jit(self._create, out_shardings=self.shardings, compiler_options=options)
+        with self._in_mesh():
+            return create(run_key(self.experiment.train.seed, INIT))
+
+    def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+        """This process's rows -> the batch that `step` takes, on the devices."""
+        if not self.pmap:
+            return self._put_global(batch)
+        parts = {name: rows.reshape(self._local_devices, -1, *rows.shape[1:]) for name, rows in batch.items()}
+        if jax.process_count() > 1:
+            return parts  # each process hands pmap its own rows
+        return jax.device_put(parts, jax.sharding.NamedSharding(self._replicas, jax.sharding.PartitionSpec(REPLICA)))
+
+    def jit(self, function: Callable, **arguments) -> Callable:
+        """`jax.jit` with the compiler's options for this platform."""
+        return jax.jit(function, compiler_options=compilation.options(self.platform), **arguments)
+
+    def _in_mesh(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext() if self.pmap else jax.set_mesh(self.mesh)
+
+    def _put_global(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+        return meshes.put(batch, self.batch_sharding, self.experiment.data.batch_size)
+
+    def step(
+        self, state: TrainState, batches: Sequence[dict], dues: Sequence[tuple[str, ...]]
+    ) -> tuple[TrainState, list[dict[str, jax.Array]]]:
+        """One call of one compiled program, as many train steps as there are batches; `state` is donated.
+
+        Args:
+          batches: as `put` made them, one a step.
+          dues: the turns to play at each of these steps.
+
+        Returns:
+          The state after the last of them, and the metrics of each.
+        """
+        dues = tuple(dues)
+        if dues not in self._steps:
+            self._steps[dues] = self.compile_steps(dues)
+        with self._in_mesh():
+            return self._steps[dues](state, tuple(batches))
+
+    def compile_steps(self, dues: tuple[tuple[str, ...], ...]) -> Callable:
+        """(state, batches) -> (state, list of metrics), to be compiled at its first call or lowered."""
+        one = functools.partial(train_step, self.model, self.experiment, unroll=self.unroll)
+        function = functools.partial(train_steps, one, dues, unroll=self.unroll)
+        if self.pmap:
+            # in_axes and out_axes None: the state is replicated and keeps the shapes that jit gives it
+            devices = list(self.mesh.devices.flat)
+            return jax.pmap(
+                function, axis_name=REPLICA, in_axes=(None, 0), out_axes=None, donate_argnums=0, devices=devices
+            )
+        return self.jit(
+            function,
+            donate_argnums=0,
+            in_shardings=(self.shardings, self.batch_sharding),
+            out_shardings=(self.shardings, self._replicated),
+        )
+
+    @functools.cached_property
+    def _evaluate(self) -> Callable:
+        def evaluate(state: TrainState, batch: dict) -> dict:
+            key = jax.random.fold_in(run_key(self.experiment.train.seed, EVAL), batch["offset"])
+            batch = {name: value for name, value in batch.items() if name != "offset"}
+            return self.model.evaluate(*states.averaged(state), batch, key)
+
+        return self.jit(evaluate, out_shardings=self._replicated)
+
+    def evaluate(self, state: TrainState, batch: dict[str, np.ndarray], offset: int) -> dict:
+        """Metric -> (sum, count) of one validation batch, whose first row is example `offset` of the split."""
+        with jax.set_mesh(self.mesh):
+            return self._evaluate(state, self._put_global(batch) | {"offset": np.int32(offset)})
+
+    @functools.cached_property
+    def _sample(self) -> Callable:
+        def sample(state: TrainState, conditions: dict, seed: jax.Array, options: SampleOptions) -> dict:
+            return self.model.sample(*states.averaged(state), run_key(seed, SAMPLE), conditions, options)
+
+        return self.jit(sample, static_argnums=3, out_shardings=self._replicated)
+
+    def sample(
+        self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
+    ) -> dict[str, np.ndarray]:
+        """One sample for each row of `conditions`; the same on every process."""
+        with jax.set_mesh(self.mesh):
+            return jax.device_get(self._sample(state, conditions, np.uint32(seed), options))
+
+
+def _check_division(experiment: Experiment, mesh: jax.sharding.Mesh) -> None:
+    batch, accumulation = experiment.data.batch_size, experiment.train.grad_accumulation
+    parts = meshes.batch_parts(mesh)
+    if experiment.train.backend == "pmap" and parts != mesh.shape["data"] * mesh.shape["tensor"]:
+        raise UserError(
+            f"the pmap backend only replicates: mesh fsdp {mesh.shape['fsdp']}, tensor {mesh.shape['tensor']} "
+            "need --train.backend jit"
+        )
+    if batch % (parts * accumulation):
+        raise UserError(
+            f"--data.batch-size {batch} does not divide into {parts} device{'s' * (parts != 1)} x {accumulation} "
+            f"micro-batch{'es' * (accumulation != 1)}: take a multiple of {parts * accumulation}"
+        )

@@ -1,0 +1,134 @@
+"""The KL autoencoder of latent diffusion (Rombach et al. 2022, arXiv:2112.10752): the latent is a grid of vectors.
+
+The layers are those of the paper's code and of `AutoencoderKL` of diffusers, one for one, so that their weights fit
+(genjax.interop.autoencoder_kl), with two differences: keys have no bias, since it changes nothing; and widths below
+128 have fewer groups in a normalization, where diffusers asks for one number for all widths.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.networks.autoencoder import with_label_planes
+from genjax.nn import norm
+from genjax.nn.attention import attention
+from genjax.nn.dense import Dense
+from genjax.nn.sharding import BATCH, constrain
+
+Array = jax.Array
+
+
+def groups_of(width: int) -> int:
+    """Groups of a normalization of `width` channels: 32 as in the paper, fewer where a group has under 4 channels."""
+    return math.gcd(32, width, max(width // 4, 1))
+
+
+class GroupNorm(nn.Module):
+    """Over the positions and channels of each group (Wu & He 2018, arXiv:1803.08494), statistics in float32."""
+
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x_BHWC: Array) -> Array:
+        groups = groups_of(x_BHWC.shape[-1])
+        return norm.GroupNorm(groups, 1e-6, self.dtype, use_fast_variance=False, name="norm")(x_BHWC)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(swish(norm(conv(swish(norm(x)))))); a 1x1 convolution brings x to another width."""
+
+    width: int
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x_BHWC: Array) -> Array:
+        h = nn.silu(GroupNorm(self.dtype, name="norm1")(x_BHWC))
+        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv1")(h)
+        h = nn.silu(GroupNorm(self.dtype, name="norm2")(h))
+        h = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv2")(h)
+        if x_BHWC.shape[-1] != self.width:
+            x_BHWC = nn.Conv(self.width, (1, 1), dtype=self.dtype, name="shortcut")(x_BHWC)
+        return constrain(x_BHWC + h, BATCH, None, None, None)
+
+
+class SelfAttention(nn.Module):
+    """x + attention over all positions, with one head as wide as x: wider than flash kernels take, so XLA's."""
+
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x_BHWC: Array) -> Array:
+        b, h, w, c = x_BHWC.shape
+        x_BT1C = GroupNorm(self.dtype, name="norm")(x_BHWC).reshape(b, h * w, 1, c)
+        # A bias of the keys would add one number to all scores of a query: softmax does not see it.
+        q, k, v = (
+            Dense(c, use_bias=name != "key", dtype=self.dtype, name=name)(x_BT1C) for name in ("query", "key", "value")
+        )
+        y = Dense(c, dtype=self.dtype, name="out")(attention(q, k, v))
+        return x_BHWC + y.reshape(b, h, w, c)
+
+
+class Middle(nn.Module):
+    """Residual block, attention, residual block, at the resolution of the latent."""
+
+    width: int
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x_BHWC: Array) -> Array:
+        x = ResidualBlock(self.width, self.dtype, name="block_0")(x_BHWC)
+        x = SelfAttention(self.dtype, name="attention")(x)
+        return ResidualBlock(self.width, self.dtype, name="block_1")(x)
+
+
+class SpatialEncoder(nn.Module):
+    """(B, H, W, C), optionally (B,) labels as constant planes -> (B, H / f, W / f, features), f = 2 ** (levels - 1)."""
+
+    widths: tuple[int, ...]  # one a level; the resolution halves between levels
+    features: int
+    blocks: int = 2  # residual blocks a level; the decoder has one more
+    classes: int = 0
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x_BHWC: Array, label_B: Array | None = None) -> Array:
+        x = with_label_planes(x_BHWC, label_B, self.classes)
+        x = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="conv_in")(x)
+        for level, width in enumerate(self.widths):
+            if level:
+                # Zeros are added at the bottom and on the right only, as the paper's code does.
+                down = nn.Conv(x.shape[-1], (3, 3), 2, ((0, 1), (0, 1)), dtype=self.dtype, name=f"down_{level}")
+                x = down(x)
+            for block in range(self.blocks):
+                x = ResidualBlock(width, self.dtype, name=f"level_{level}_block_{block}")(x)
+        x = Middle(self.widths[-1], self.dtype, name="middle")(x)
+        x = nn.silu(GroupNorm(self.dtype, name="norm_out")(x))
+        x = nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv_out")(x)
+        return nn.Conv(self.features, (1, 1), dtype=self.dtype, name="quantize")(x)  # "quant_conv" of the paper's code
+
+
+class SpatialDecoder(nn.Module):
+    """(B, h, w, Z), optionally (B,) labels as constant planes -> (B, f h, f w, channels), f = 2 ** (levels - 1)."""
+
+    widths: tuple[int, ...]  # as the encoder's: used from last to first
+    channels: int
+    blocks: int = 2
+    classes: int = 0
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, z_BHWZ: Array, label_B: Array | None = None) -> Array:
+        x = nn.Conv(z_BHWZ.shape[-1], (1, 1), dtype=self.dtype, name="dequantize")(z_BHWZ)  # "post_quant_conv"
+        x = with_label_planes(x, label_B, self.classes)
+        x = nn.Conv(self.widths[-1], (3, 3), dtype=self.dtype, name="conv_in")(x)
+        x = Middle(self.widths[-1], self.dtype, name="middle")(x)
+        for level in reversed(range(len(self.widths))):
+            for block in range(self.blocks + 1):
+                x = ResidualBlock(self.widths[level], self.dtype, name=f"level_{level}_block_{block}")(x)
+            if level:
+                x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+                x = nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype, name=f"up_{level}")(x)
+        x = nn.silu(GroupNorm(self.dtype, name="norm_out")(x))
+        return nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out")(x)
