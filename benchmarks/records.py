@@ -93,7 +93,7 @@ def provenance(argv: list[str], load: float, others: float | None) -> dict:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = None
     others = None if others is None else round(others, 2)
-    from genjax.runs.directory import commit  # which imports JAX: only where something was measured
+    from genjax.runs.environment import commit  # which imports JAX: only where something was measured
 
     return {"commit": commit(), "command": command, "versions": versions, "load": round(load, 1), "others": others}
 

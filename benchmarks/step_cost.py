@@ -18,7 +18,7 @@ import genjax
 from genjax import data
 from genjax.engine.engine import Engine
 from genjax.engine.step import due_turns
-from genjax.runs import directory as run
+from genjax.runs.check import resolve
 from genjax.runtime.host_memory import keep_freed_memory
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     if args.path:
         experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, path=args.path))
     dataset = data.load(experiment.data)
-    experiment = run.resolve(experiment, dataset.spec)
+    experiment = resolve(experiment, dataset.spec)
     engine = Engine(experiment, dataset.spec)
     if not args.return_memory:
         keep_freed_memory()

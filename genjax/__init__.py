@@ -10,17 +10,18 @@ import importlib
 
 from genjax.errors import UsageError, UserError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Loaded at first use: who imports the definitions does not load the trainer, data or checkpoint libraries.
 _LAZY = {
     "Experiment": "genjax.experiment",
     "load_experiment": "genjax.recipes",
+    "register": "genjax.registry",
     "restore": "genjax.runs.restore",
     "train": "genjax.training.loop",
 }
 
-__all__ = ["Experiment", "UsageError", "UserError", "load_experiment", "restore", "train"]
+__all__ = ["Experiment", "UsageError", "UserError", "load_experiment", "register", "restore", "train"]
 
 
 def __getattr__(name: str):

@@ -1,20 +1,25 @@
 """The typed description of a run: frozen dataclasses, nothing executed.
 
-Every field is an override of the command line, but for `optim.entries`, which a recipe sets.
+Every field is an override of the command line, but for `optim.entries` and `eval.tasks`, which a recipe sets.
 """
 
 import dataclasses
 from typing import Literal
 
 from genjax.models.base import Model
+from genjax.orders import Order
+
+__all__ = ["Data", "EntryOptim", "Eval", "Experiment", "Gradient", "Mesh", "Optim", "Task", "Train"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
     """Where examples come from. `path` wins over `source`, so that `--data.path mine` is enough."""
 
-    source: str = "digits"  # digits, pydoc, or tfds:NAME (any TensorFlow data set of images or text)
-    path: str | None = None  # your own: folder of images, .npz (or one that `genjax encode` made), .txt, or a corpus
+    source: str = "digits"  # digits, pydoc, tfds:NAME (TensorFlow data sets), or hf:NAME (Hugging Face's; or hf:FOLDER)
+    path: str | None = None  # your own: folder of images, .npz, .tsv, .csv, .jsonl, .txt, or a corpus
+    fields: tuple[str, ...] = ()  # NAME=COLUMN: which column or array of the data is which field (source=en target=de)
+    order: Order | None = None  # which examples a step has; None = as the data suggests: epochs, or windows at random
     batch_size: int = 64  # examples a step, over all devices
     image_size: int | None = None  # resize (shorter side) and crop to this square; None = as the source has it, or of
     # a folder's differing sizes the median, at most 256
@@ -36,11 +41,14 @@ class EntryOptim:
     name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     learning_rate: float = 1e-3  # the peak
     schedule: Literal["constant", "linear", "cosine"] = "constant"  # after warm-up
+    schedule_steps: int | None = None  # where linear and cosine end; None = as `optim` has it, or train.steps
     warmup_steps: int = 0  # linear, from 0
-    final_learning_rate: float = 0.0  # where linear and cosine end, at the last step
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
+    final_learning_rate: float = 0.0  # where linear and cosine end
+    b1: float = 0.9  # adam and adamw
+    b2: float = 0.999  # adam and adamw
+    momentum: float = 0.0  # sgd
+    decay: float = 0.99  # rmsprop: of the mean of squares
+    eps: float = 1e-8  # added to the root of the mean of squares
     weight_decay: float = 0.0  # adamw only, decoupled; never on biases, normalization scales and other vectors
     clip_norm: float = 0.0  # of the entry's whole gradient; 0 = off
 
@@ -50,6 +58,15 @@ class Optim(EntryOptim):
     """The optimizer of every entry but those named in `entries`."""
 
     entries: dict[str, EntryOptim] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gradient:
+    """How the gradient of a turn is made. "per_example" is the mechanism of DP-SGD (Abadi et al. 2016)."""
+
+    kind: Literal["plain", "per_example"] = "plain"
+    clip_norm: float = 1.0  # per_example: to which each example's gradient, over all entries of a turn, is cut
+    noise_multiplier: float = 0.0  # per_example: standard deviation of the noise on their sum, in units of clip_norm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +81,14 @@ class Train:
     checkpoint_every: int = 500  # 0 = only at the end
     keep: int = 2  # newest checkpoints kept, besides the best
     grad_accumulation: int = 1  # micro-batches a step
+    gradient: Gradient = Gradient()
     backend: Literal["jit", "pmap"] = "jit"
     precision: Literal["float32", "bfloat16"] = "float32"  # of compute; parameters stay float32
     ema_decay: float = 0.0  # of the parameters' moving average, used for evaluation and samples; 0 = off
     ema_power: tuple[float, ...] = ()  # sigma_rel of power averages, stored for post-hoc profiles (0.05 0.1); () = off
     ema_entries: tuple[str, ...] = ()  # which entries are averaged; () = all that are trained
     freeze: tuple[str, ...] = ()  # entries that stay as they are
-    init_from: tuple[str, ...] = ()  # ENTRY=RUN or ENTRY=FILE.safetensors (or RUN for all), before the first step
+    init_from: tuple[str, ...] = ()  # RUN, ENTRY=RUN or ENTRY=RUN:THEIR_ENTRY; RUN may be a .safetensors file
     steps_per_call: int = 1  # steps compiled into one call (accelerators only)
 
 
@@ -87,13 +105,26 @@ class Mesh:
 
 
 @dataclasses.dataclass(frozen=True)
+class Task:
+    """A further evaluation: of other data, or of another split. Its metrics are logged as TASK/METRIC."""
+
+    data: Data | None = None  # None = the run's own
+    split: Literal["train", "validation", "test"] = "validation"
+    examples: int | None = None  # first examples of the split; None = all
+    metrics: tuple[str, ...] = ()  # on samples, beside the model's own sums
+
+
+@dataclasses.dataclass(frozen=True)
 class Eval:
     """What is measured on the validation split, and how many samples are drawn."""
 
     examples: int | None = None  # first examples of the split; None = all
-    metrics: tuple[str, ...] = ()  # further ones, over sets of samples (see genjax.metrics)
-    set_size: int = 1024  # real and generated examples a set metric compares
+    metrics: tuple[str, ...] = ()  # further ones, on samples (see genjax.metrics)
+    set_size: int = 1024  # real and generated examples that a metric on samples compares
+    samples: int | None = None  # generated ones, where their number differs; None = as many as there are real ones
+    features: str | None = None  # EXTRACTOR[:FILE] for metrics over features; None = the shipped one, for digits
     grid: int = 64  # samples shown during training
+    tasks: dict[str, Task] = dataclasses.field(default_factory=dict)  # by name; set in recipes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,19 +1,46 @@
 """Finding, loading and storing experiments: recipes are Python files, a run's config.json is their resolved form."""
 
 import ast
+import contextlib
 import dataclasses
 import difflib
+import hashlib
 import importlib.util
+import json
+import signal
 import sys
+import threading
+import traceback
 import types
-import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from genjax import models
+from genjax import models  # noqa: F401  (registers the systems that a config.json may name)
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
+from genjax.files import absolute
 from genjax.models.base import Model
+from genjax.plain import dump, read
+from genjax.registry import KINDS
 from genjax.spec import DataSpec
+
+__all__ = [
+    "FORMAT",
+    "check_round_trip",
+    "description",
+    "from_dict",
+    "load_experiment",
+    "load_module",
+    "recipe_file",
+    "recipe_files",
+    "require_format",
+    "to_dict",
+]
+
+OTHERS = ("format", "recipe", "system", "spec", "tokenizer")  # of config.json, beside the sections of the experiment
+SECONDS = 60  # that a recipe may take: it describes a run, and computes nothing
+FORMAT = 2  # of config.json; genjax 0.1 wrote none
 
 
 def recipe_files() -> dict[str, Path]:
@@ -24,11 +51,11 @@ def recipe_files() -> dict[str, Path]:
     return {file.stem: file for file in files}
 
 
-def load_experiment(name_or_path: str | Path) -> Experiment:
-    """The experiment of a recipe: its name (`vae_digits`) or the path of its file.
+def recipe_file(name_or_path: str | Path) -> Path:
+    """The file of a recipe: of its name (`vae_digits`), or its own path.
 
     Raises:
-      UsageError: unknown name (the nearest ones are suggested), or a file that defines no `experiment`.
+      UsageError: an unknown name (the nearest ones are suggested), or no such file.
     """
     path = Path(name_or_path)
     if path.suffix != ".py":
@@ -37,13 +64,26 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
             near = difflib.get_close_matches(str(name_or_path), known, n=3, cutoff=0.4)
             hint = f"did you mean {' or '.join(near)}?" if near else "see `genjax list`"
             raise UsageError(f"unknown recipe '{name_or_path}': {hint}")
-        path = known[str(name_or_path)]
-    elif not path.is_file():
+        return known[str(name_or_path)]
+    if not path.is_file():
         raise UsageError(f"recipe file '{path}' does not exist")
-    module = load_module(path)
-    experiment = getattr(module, "experiment", None)
+    return path
+
+
+def load_experiment(name_or_path: str | Path) -> Experiment:
+    """The experiment of a recipe: its name (`vae_digits`) or the path of its file.
+
+    Raises:
+      UsageError: as `recipe_file` and `load_module`, or a file that defines no `experiment`.
+    """
+    path = recipe_file(name_or_path)
+    experiment = getattr(load_module(path), "experiment", None)
     if not isinstance(experiment, Experiment):
         raise UsageError(f"recipe file '{path}' defines no `experiment = genjax.Experiment(...)`")
+    try:  # its values are of the types that their fields declare
+        read(Experiment, dump(Experiment, experiment, ""), "")
+    except UserError as error:
+        raise UsageError(f"recipe file '{path}': {error}") from None
     return experiment
 
 
@@ -53,83 +93,126 @@ def description(path: Path) -> str:
 
 
 def load_module(path: Path) -> types.ModuleType:
-    """Runs a recipe file and returns its module."""
-    spec = importlib.util.spec_from_file_location(f"genjax_recipe_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses defined in a recipe look their module up
+    """Runs a recipe file, once, and returns its module. A copy of the file is the same module.
+
+    Raises:
+      UsageError: the file is missing, or fails: its own line is named.
+    """
+    file = absolute(path)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UsageError(f"recipe file '{path}' fails: {type(error).__name__}: {error}") from error
+        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise UsageError(f"recipe file '{path}' cannot be read: {error.strerror}") from None
+    name = f"genjax_recipe_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    _forget(file)  # if it was edited since
+    spec = importlib.util.spec_from_file_location(name, file)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+    try:
+        with _within(SECONDS):
+            spec.loader.exec_module(module)
+    except BaseException as error:  # SystemExit and Ctrl-C too
+        _forget(file)
+        del sys.modules[name]
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        line = lines[-1] if lines else getattr(error, "lineno", None)
+        raise UsageError(f"recipe file '{path}', line {line}, fails: {type(error).__name__}: {error}") from error
     return module
 
 
-def to_dict(experiment: Experiment, recipe: str, spec: DataSpec) -> dict:
-    """The JSON form of a resolved experiment: `from_dict` is its inverse."""
+@contextlib.contextmanager
+def _within(seconds: int) -> Iterator[None]:
+    """Raises TimeoutError in code that runs longer, in the main thread of a system that has alarms."""
+
+    def stop(number, frame):
+        raise TimeoutError(f"it has run for {seconds} seconds")
+
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before, left = signal.signal(signal.SIGALRM, stop), signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(left)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _forget(file: str) -> None:
+    """Unregisters the classes that a recipe file has defined."""
+    for name, cls in list(KINDS.items()):
+        if getattr(sys.modules.get(cls.__module__), "__file__", None) == file:
+            del KINDS[name]
+
+
+def to_dict(experiment: Experiment, recipe: str, spec: DataSpec, tokenizer: str | None = None) -> dict:
+    """The JSON form of a resolved experiment: `from_dict` is its inverse. `tokenizer` is the fingerprint of the run's.
+
+    Raises:
+      UsageError: a class that `from_dict` could not find again, as it is not registered.
+    """
+    sections = dump(Experiment, experiment, "")
     return {
-        "recipe": recipe,
-        "system": type(experiment.model).__name__,
-        **_plain(experiment),
-        "spec": _plain(spec),
+        "format": FORMAT,
+        "recipe": absolute(recipe) if recipe.endswith(".py") else recipe,
+        "system": sections["model"].pop("type"),
+        **sections,
+        "spec": dump(DataSpec, spec, "spec"),
+        "tokenizer": tokenizer,
     }
 
 
-def _plain(value):
-    """Dataclasses as dicts; a field that may hold one of several says which, as "type"."""
-    if not dataclasses.is_dataclass(value):
-        return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value
-    hints = typing.get_type_hints(type(value))
-    plain = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    for name, hint in hints.items():
-        if name in plain and isinstance(plain[name], dict) and _choices(hint):
-            plain[name] = {"type": type(getattr(value, name)).__name__, **plain[name]}
-    return plain
-
-
-def _choices(hint) -> dict[str, type]:
-    """The dataclasses of a union by name; empty where the hint is no such union."""
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    return {cls.__name__: cls for cls in typing.get_args(hint) if dataclasses.is_dataclass(cls)} if union else {}
-
-
-def from_dict(config: dict) -> tuple[Experiment, DataSpec]:
-    """(experiment, data spec) from a config.json. A system of a user's own is registered by loading its recipe.
+def from_dict(config: dict, place: str | Path = "config.json") -> tuple[Experiment, DataSpec]:
+    """(experiment, data spec) from a config.json. Only registered classes are built, and no recipe is run.
 
     Raises:
-      UserError: an unknown system or field, as in a run of another version.
+      UserError: another format, a system that is not registered, a value that does not fit its field; `place` names
+        the file.
     """
-    system, recipe = config.get("system"), str(config.get("recipe"))
-    if system not in models.SYSTEMS and recipe.endswith(".py") and Path(recipe).is_file():
-        load_module(Path(recipe))
-    if system not in models.SYSTEMS:
-        raise UserError(f"config.json names the system '{system}', which is not registered: {sorted(models.SYSTEMS)}")
-    sections = {k: v for k, v in config.items() if k not in ("recipe", "system", "spec")}
-    sections["model"] = _build(models.SYSTEMS[system], sections.get("model", {}))
-    return _build(Experiment, sections), _build(DataSpec, config.get("spec", {}))
+    require_format(config, place)
+    system, recipe = config.get("system"), config.get("recipe")
+    cls = KINDS.get(system) if isinstance(system, str) else None
+    if cls is None or not issubclass(cls, Model):
+        known = ", ".join(sorted(name for name, kind in KINDS.items() if issubclass(kind, Model)))
+        file = recipe if isinstance(recipe, str) and recipe.endswith(".py") else "FILE"
+        raise UserError(
+            f"{place} names the system {system!r}, which is not registered: there are {known}. The recipe that defines "
+            f"it is run only if you name it: --recipe {file!r}"
+        )
+    sections = {name: value for name, value in config.items() if name not in OTHERS}
+    if isinstance(sections.get("model"), dict):
+        sections["model"] = {"type": system} | sections["model"]
+    return read(Experiment, sections, f"{place}"), read(DataSpec, config.get("spec", {}), f"{place}: spec")
 
 
-def _build(cls: type, values: dict):
-    """A dataclass from JSON values: nested dataclasses by the field's type, lists as tuples."""
-    fields, hints = {f.name for f in dataclasses.fields(cls)}, typing.get_type_hints(cls)
-    if unknown := sorted(set(values) - fields):
-        raise UserError(f"config.json has fields that {cls.__name__} does not know: {', '.join(unknown)}")
-    return cls(**{name: _value(hints[name], value) for name, value in values.items()})
+def require_format(config: dict, place: str | Path) -> None:
+    """Raises UserError where a config.json was written by a genjax whose runs this one does not read."""
+    if config.get("format") != FORMAT:
+        raise UserError(
+            f"{place} is of another version of genjax (format {config.get('format', 1)!r}, and {FORMAT} here): sample "
+            "that run with the version of its environment.json, or start a new one from its weights: "
+            f"--train.init-from {Path(place).parent / 'weights.safetensors'}"
+        )
 
 
-def _value(hint, value):
-    if isinstance(value, Model):
-        return value
-    if isinstance(value, dict) and (choices := _choices(hint)):
-        kind = value.get("type")
-        if kind not in choices:
-            raise UserError(f"config.json names the type '{kind}': there are {', '.join(choices)}")
-        return _build(choices[kind], {k: v for k, v in value.items() if k != "type"})
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(hint, value)
-    if typing.get_origin(hint) is dict:
-        return {k: _value(typing.get_args(hint)[1], v) for k, v in value.items()}
-    return _tuples(value)
+def check_round_trip(experiment: Experiment, spec: DataSpec) -> None:
+    """Raises UsageError where a run of this experiment could not be restored from its config.json."""
+    config = to_dict(experiment, "", spec)
+    try:
+        again, spec_again = from_dict(json.loads(json.dumps(config)))
+    except UserError as error:
+        raise UsageError(f"this recipe cannot be stored: {error}") from None
+    if field := _changed(experiment, again, "") or _changed(spec, spec_again, "spec"):
+        raise UsageError(
+            f"this recipe cannot be stored: its {field} does not come back from JSON as it was: take tuples instead of "
+            "lists, and numbers, text or registered dataclasses"
+        )
 
 
-def _tuples(value):
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _changed(one: Any, other: Any, place: str) -> str:
+    """The innermost field of dataclasses that differs; "" where none does."""
+    if type(one) is type(other) and dataclasses.is_dataclass(one):
+        parts = ((name, getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__)
+        return next(filter(None, (_changed(a, b, f"{place}.{name}".lstrip(".")) for name, a, b in parts)), "")
+    return "" if one == other else place

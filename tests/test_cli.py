@@ -1,6 +1,5 @@
 """The command line as its users meet it: what they see, and one line for each of their mistakes."""
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -9,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax import cli, command_line, load_experiment, models
+from genjax import cli
+from genjax.registry import KINDS
 
-TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.widths 8".split()
+TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.network.widths 8".split()
 
 
 def genjax(*argv: str) -> int:
@@ -58,7 +58,11 @@ MISTAKES = [
     (["train", "missing.py"], 2, "does not exist"),
     (["train", "vae_digits", "--model.latnt", "3"], 2, "--model.latent"),
     (["train", "vae_digits", "--model.latent", "many"], 2, "--model.latent"),
-    (["train", "vae_digits", "--model.network", "big"], 2, "'dense', 'conv'"),
+    (["train", "vae_digits", "--model.network", "big"], 2, "there are ConvAutoencoder, DenseAutoencoder"),
+    (["train", "vae_digits", "--model.network", "DenseAutoencodr"], 2, "did you mean DenseAutoencoder?"),
+    (["train", "vae_digits", "--data.order", "Bucket"], 2, "did you mean Buckets?"),
+    (["train", "vae_digits", "--data.fields", "image"], 2, "write NAME=COLUMN"),
+    (["train", "vae_digits", "--train.gradient.clip-norm", "0"], 2, "--train.gradient.clip-norm 0"),
     (["train", "vae_digits", "--model.latent", "0"], 2, "must be positive"),
     (["train", "vae_digits", "--data.batch-size", "0"], 2, "--data.batch-size 0"),
     (["train", "vae_digits", "--data.batch-size", "-4"], 2, "--data.batch-size -4"),
@@ -70,8 +74,8 @@ MISTAKES = [
     (["train", "vae_digits", "--optim.learning-rate", "nan"], 2, "--optim.learning-rate nan"),
     (["train", "vae_digits", "--optim.b1", "7"], 2, "--optim.b1 7"),
     (["train", "vae_digits", "--eval.metrics", "beauty"], 2, "unknown metric beauty: there are swd"),
-    (["train", "gpt_pydoc", "--eval.metrics", "swd"], 2, "this data has none"),
-    (["train", "latent_digits"], 2, "decoder, encoder: frozen"),
+    (["train", "gpt_pydoc", "--eval.metrics", "swd"], 2, "swd compares fields of kind Image"),
+    (["train", "latent_digits"], 2, "first_stage.decoder, first_stage.encoder: frozen"),
     (["train", "vae_digits", "--data.source", "digit"], 2, "did you mean digits?"),
     (["train", "vae_digits", "--data.path", "no/such/place"], 1, "no such file or folder"),
     (["train", "vae_digits", "--data.batch-size", "12"], 1, "take a multiple of 8"),
@@ -79,10 +83,10 @@ MISTAKES = [
     (["train", "vae_digits", "--mesh.fsdp", "2", "--train.backend", "pmap"], 1, "--train.backend jit"),
     (["train", "vae_digits", "--mesh.num-processes", "2"], 1, "go together"),
     (["train", "vae_digits", "--train.init-from", "head=x"], 2, "the entries are"),
-    (["train", "vae_digits", "--train.init-from", "encoder=x.safetensors"], 1, "cannot read weights from 'x.safe"),
-    (["train", "gpt_pydoc", "--data.source", "digits"], 1, "needs data with text"),
+    (["train", "vae_digits", "--train.init-from", "encoder=x.safetensors"], 1, "x.safetensors': No such file"),
+    (["train", "gpt_pydoc", "--data.source", "digits"], 1, "needs the field `tokens`"),
     (["train", "gpt_pydoc", "--data.context", "100000000"], 1, "--data.context"),
-    (["train", "vae_digits", "--data.source", "pydoc"], 1, "needs data with images"),
+    (["train", "vae_digits", "--data.source", "pydoc"], 1, "needs the field `image`"),
     (["bench", "vae_digits", "--json", "no/such/x.json"], 1, "there is no folder 'no/such'"),
     (["bench", "vae_digits", "--train.eval-every", "-5"], 2, "--train.eval-every -5"),
     (["sample", "no/such/run"], 1, "does not exist"),
@@ -152,28 +156,6 @@ def test_eval_prints_metrics_with_their_count(run, capsys):
     assert set(rows) == {"elbo", "kl", "reconstruction", "nll_iwae3", "count", "swd"} and rows["count"] == "24"
 
 
-@pytest.mark.parametrize(
-    "given, spelled",
-    [
-        ("--data.strict", "--data.strict True"),
-        ("--data.strict --data.random_crop false", "--data.strict True --data.random_crop False"),
-        ("--model.conditional none --synthetic", "--model.conditional None --synthetic True"),
-        ("--json true --synthetic true --steps 3", "--json true --synthetic True --steps 3"),
-    ],
-)
-def test_switches_stand_alone_or_with_a_value(given, spelled):
-    experiment = load_experiment("vae_digits")
-    sections = command_line.flags(type(experiment))
-
-    @dataclasses.dataclass
-    class Args:
-        experiment: sections
-        json: str = ""
-        synthetic: bool = False
-
-    assert command_line.spelled_out(given.split(), Args(experiment)) == spelled.split()
-
-
 def test_weights_are_exported_to_a_new_folder_and_not_to_a_file_in_the_way(run, tmp_path, capsys):
     assert genjax("export", run, "--out", tmp_path / "new" / "w.safetensors") == 0
     (tmp_path / "file").write_text("")
@@ -181,8 +163,11 @@ def test_weights_are_exported_to_a_new_folder_and_not_to_a_file_in_the_way(run, 
     assert "cannot write to" in capsys.readouterr().err
 
 
+WIDTHS = "--model.network.generator-width 8 --model.network.discriminator-width 8".split()
+
+
 def test_inspect_needs_no_data(capsys):
-    assert genjax("inspect", "dcgan_celeba64", "--model.generator-width", "8", "--model.discriminator-width", "8") == 0
+    assert genjax("inspect", "dcgan_celeba64", *WIDTHS) == 0
     assert "generator:" in capsys.readouterr().out
 
 
@@ -210,22 +195,57 @@ def test_text_is_sampled_with_prompts(tmp_path, capsys):
     assert {"loss", "perplexity", "bits_per_byte", "accuracy", "count"} <= set(rows) and rows["count"] == "128"
 
 
+RECIPE = '''"""Mine."""
+import dataclasses
+import genjax
+from genjax import models
+from genjax.experiment import Data, Train
+
+@models.register
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MyVAE(models.VAE):
+    extra: int = 3
+
+experiment = genjax.Experiment(model=MyVAE(), data=Data(), train=Train(steps=2))
+'''
+
+
 def test_a_recipe_file_with_a_system_of_its_own(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(models, "SYSTEMS", dict(models.SYSTEMS))
-    recipe = tmp_path / "mine.py"
-    recipe.write_text(
-        '"""Mine."""\n'
-        "import dataclasses\nimport genjax\nfrom genjax import models\nfrom genjax.experiment import Data, Train\n"
-        "@models.register\n@dataclasses.dataclass(frozen=True, kw_only=True)\nclass MyVAE(models.VAE):\n"
-        "    extra: int = 3\n"
-        "experiment = genjax.Experiment(model=MyVAE(), data=Data(), train=Train(steps=2))\n"
-    )
-    out = tmp_path / "run"
-    assert genjax("train", recipe, "--out", out, *TINY, "--model.extra", "5") == 0
-    assert genjax("sample", out, "--num", "4") == 0
-    code = f"import genjax; print(type(genjax.restore({str(out)!r})[0]).__name__)"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before = dict(KINDS)
+    recipe, out = tmp_path / "mine.py", tmp_path / "run"
+    recipe.write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    assert genjax("train", "mine.py", "--out", out, *TINY, "--model.extra", "5") == 0
+    monkeypatch.chdir("/")
+    assert genjax("sample", out, "--num", "4") == 0  # this process has registered it
+    config = json.loads((out / "config.json").read_text())
+    assert config["recipe"] == str(recipe) and config["model"]["extra"] == 5
+    capsys.readouterr()
+    KINDS.pop("MyVAE")
+    assert genjax("sample", out) == 1
+    assert "'MyVAE', which is not registered" in (line := capsys.readouterr().err) and str(recipe) in line
+    code = "import genjax; print(type(genjax.restore({!r})[0]).__name__)"
+    for command in (
+        ["-m", "genjax.cli", "sample", str(out), "--num", "4", "--recipe", str(out / "recipe.py")],
+        ["-c", f"import genjax; genjax.load_experiment({str(recipe)!r}); " + code.format(str(out))],
+    ):
+        shown = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "MyVAE"
+    KINDS.update(before)
+
+
+def test_data_that_has_moved_is_named(tmp_path, capsys):
+    images = np.random.default_rng(0).integers(0, 255, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", image=images)
+    np.savez(tmp_path / "other.npz", image=images.repeat(2, axis=1))
+    argv = ["train", "vae_digits", "--data.path", tmp_path / "a.npz", "--out", tmp_path / "run", *TINY]
+    assert genjax(*argv) == 0
+    (tmp_path / "a.npz").rename(tmp_path / "b.npz")
+    assert genjax("eval", tmp_path / "run") == 1
+    assert genjax("eval", tmp_path / "run", "--data.path", tmp_path / "b.npz") == 0
+    capsys.readouterr()
+    assert genjax("eval", tmp_path / "run", "--data.path", tmp_path / "other.npz") == 1
+    assert "not what the run was trained on" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_is_named(tmp_path, capsys):

@@ -4,8 +4,8 @@ from peers import sides
 from peers.pairs import Pair
 
 from genjax.experiment import Data, Experiment, Optim, Train
-from genjax.models import GAN
-from genjax.spec import DataSpec
+from genjax.models import DCGAN, GAN
+from genjax.spec import DataSpec, Image
 
 BATCH, SIZE, WIDTH, LATENT = 64, 28, 32, 100
 
@@ -17,12 +17,12 @@ def pair(precision: str = "float32") -> Pair:
 
 def ours(precision: str):
     experiment = Experiment(
-        model=GAN(network="dcgan", latent=LATENT, generator_width=WIDTH, discriminator_width=WIDTH, conditional=False),
+        model=GAN(network=DCGAN(WIDTH, WIDTH), latent=LATENT, conditional=False),
         data=Data(batch_size=BATCH),
         optim=Optim(learning_rate=2e-4, b1=0.5),
         train=Train(precision=precision),
     )
-    return sides.training(experiment, DataSpec(image_shape=(SIZE, SIZE, 1)))
+    return sides.training(experiment, DataSpec({"image": Image(SIZE, SIZE, 1)}))
 
 
 def theirs(precision: str):

@@ -5,7 +5,7 @@ from peers.pairs import Pair
 
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import GPT
-from genjax.spec import DataSpec
+from genjax.spec import DataSpec, Tokens
 
 VOCABULARY = 128
 
@@ -32,7 +32,7 @@ def ours(layers: int, heads: int, width: int, context: int, batch: int, precisio
         optim=Optim(name="adamw", learning_rate=1e-3, weight_decay=0.1, clip_norm=1.0),
         train=Train(precision=precision),
     )
-    return sides.training(experiment, DataSpec(vocabulary=VOCABULARY, context=context))
+    return sides.training(experiment, DataSpec({"tokens": Tokens((context,), VOCABULARY, shifted=True)}))
 
 
 def theirs(layers: int, heads: int, width: int, context: int, batch: int, precision: str):

@@ -6,20 +6,19 @@ import shutil
 import jax
 from peers.pairs import Side
 
-from genjax.bench.synthetic import random_batch
 from genjax.engine.engine import Engine
 from genjax.engine.step import due_turns
 from genjax.errors import UserError
 from genjax.experiment import Experiment
-from genjax.runs import directory as run
+from genjax.runs.check import resolve
 from genjax.spec import DataSpec
 
 
 def training(experiment: Experiment, spec: DataSpec) -> Side:
     """The train step of the training loop, all turns that are due and the optimizers, on one batch on the device."""
-    experiment = run.resolve(experiment, spec)
+    experiment = resolve(experiment, spec)
     engine = Engine(experiment, spec, jax.devices()[:1])  # the peers use one
-    batch = engine.put(random_batch(spec, experiment.data.batch_size))
+    batch = engine.put(spec.random_batch(experiment.data.batch_size))
     state, steps = engine.init(), itertools.count()
     parameters = sum(x.size for x in jax.tree.leaves(state.params))
 

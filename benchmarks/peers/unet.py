@@ -9,13 +9,13 @@ from peers.pairs import Pair, Side
 
 from genjax.engine.engine import Engine
 from genjax.experiment import Data, Experiment, Optim, Train
-from genjax.models.denoisers import UNetConfig
+from genjax.models import UNetConfig
 from genjax.models.diffusion import Diffusion, DiffusionOptions
-from genjax.runs import directory as run
-from genjax.spec import DataSpec
+from genjax.runs.check import resolve
+from genjax.spec import DataSpec, Image
 
 BATCH, SAMPLES, STEPS, SIZE, WIDTHS, BLOCKS = 32, 16, 50, 28, (32, 64), 1
-SPEC = DataSpec(image_shape=(SIZE, SIZE, 1))
+SPEC = DataSpec({"image": Image(SIZE, SIZE, 1)})
 NETWORK = f"{SIZE}x{SIZE}x1, channels {WIDTHS}, {BLOCKS} block a level, attention in the middle"
 
 
@@ -43,7 +43,7 @@ def experiment(precision: str) -> Experiment:
 
 def our_sampling(precision: str) -> Side:
     """All steps of the sampler in one compiled call."""
-    engine = Engine(run.resolve(experiment(precision), SPEC), SPEC, jax.devices()[:1])
+    engine = Engine(resolve(experiment(precision), SPEC), SPEC, jax.devices()[:1])
     state, conditions = engine.init(), {"index": np.arange(SAMPLES, dtype=np.int32)}
     options = DiffusionOptions(sampler="ddim", steps=STEPS)
 

@@ -6,8 +6,8 @@ from peers import sides
 from peers.pairs import Pair, Side
 
 from genjax.experiment import Data, Experiment, Optim, Train
-from genjax.models import VAE
-from genjax.spec import DataSpec
+from genjax.models import VAE, ConvAutoencoder
+from genjax.spec import DataSpec, Image
 
 BATCH, SIDE, WIDTHS, LATENT = 128, 28, (32, 64), 16
 
@@ -24,12 +24,12 @@ def keras(precision: str = "float32") -> Pair:
 
 def ours(precision: str):
     experiment = Experiment(
-        model=VAE(network="conv", widths=WIDTHS, latent=LATENT, conditional=False),
+        model=VAE(network=ConvAutoencoder(widths=WIDTHS), latent=LATENT, conditional=False),
         data=Data(batch_size=BATCH),
         optim=Optim(learning_rate=1e-3),
         train=Train(precision=precision),
     )
-    return sides.training(experiment, DataSpec(image_shape=(SIDE, SIDE, 1)))
+    return sides.training(experiment, DataSpec({"image": Image(SIDE, SIDE, 1)}))
 
 
 def theirs(precision: str):

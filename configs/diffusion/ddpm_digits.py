@@ -3,8 +3,9 @@
     genjax train ddpm_digits
 
 Time and result: 13.6 steps/s, 1 min 51 s for the whole command with nothing compiled before (2 CPU cores, AMD EPYC,
-jax 0.10.2, 2026-11-26). Validation loss 0.233, variational bound 2.92 bits/dim (one level an example) on the 297 digits
-held out. All ten digits are read at a glance.
+jax 0.10.2, 2026-11-26). On the 297 digits held out: validation loss 0.233; variational bound 4.58 bits/dim (mean of ten
+evaluations, of standard deviation 0.05); 4.90 by the ODE (`genjax eval --likelihood-steps 50`). All ten digits are read
+at a glance.
 """
 
 from genjax.diffusion import DDPM

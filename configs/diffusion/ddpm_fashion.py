@@ -5,11 +5,10 @@
 The path is a copy of the data set as .npz; without it, what `tfds build fashion_mnist` prepared is read.
 
 Time and result: 1000 steps, 0.95 steps/s with one other job beside, 34 minutes for the whole command with three
-(24 minutes of CPU time; 2 CPU cores, jax 0.10.2, 2026-11-22). Validation loss 0.156, variational bound 3.95 bits/dim
-(one level an example) on the first 1024 test images. Shirts, trousers, coats, shoes and bags are recognized; their
-texture is rough. A shorter run, `--train.steps 300 --eval.examples 256 --eval.grid 40`, took 5 min 46 s with another
-job beside in its first half (2 CPU cores, AMD EPYC, 2026-11-26): loss 0.184, bound 3.22 bits/dim on 256 test images;
-trousers, pullovers, coats and boots are recognized, sandals are not yet.
+(24 minutes of CPU time; 2 CPU cores, jax 0.10.2, 2026-11-22). Validation loss 0.156 on the first 1024 test images.
+Shirts, trousers, coats, shoes and bags are recognized; their texture is rough. A shorter run, `--train.steps 300
+--eval.examples 256 --eval.grid 40`, took 5 min 46 s with another job beside in its first half (2 CPU cores, AMD EPYC,
+2026-11-26): loss 0.184 on 256 test images; trousers, pullovers, coats and boots are recognized, sandals are not yet.
 """
 
 from genjax.diffusion import DDPM

@@ -1,7 +1,7 @@
 """DiT-S/2 (Peebles & Xie 2022) in the latents of `kl_f8`, at 256x256: the smallest of the paper's, 33M parameters.
 
     genjax encode runs/kl_f8 --out latents.npz
-    genjax train dit_s2_latent --data.path latents.npz --train.init-from runs/kl_f8
+    genjax train dit_s2_latent --data.path latents.npz --train.init-from first_stage=runs/kl_f8
 
 On ImageNet the paper's DiT-S/2 reaches FID 68.4 after 400,000 steps, without guidance.
 Not measured here: the data set could not be downloaded where this recipe was written.
@@ -9,10 +9,11 @@ Not measured here: the data set could not be downloaded where this recipe was wr
 
 from genjax.diffusion import DDPM
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import LatentDiffusion, dit
+from genjax.models import KL_F8, Diffusion, Latents, dit
 
 experiment = Experiment(
-    model=LatentDiffusion(
+    model=Diffusion(
+        space=Latents(first_stage=KL_F8),
         process=DDPM(schedule="linear"),
         target="epsilon",
         variance="learned",

@@ -1,7 +1,7 @@
 """DiT-XL/2 (Peebles & Xie 2022, arXiv:2212.09748) on ImageNet at 256x256: 675M parameters in the latents of `kl_f8`.
 
     genjax encode runs/kl_f8 --out latents.npz
-    genjax train dit_xl2_imagenet256 --data.path latents.npz --train.init-from runs/kl_f8
+    genjax train dit_xl2_imagenet256 --data.path latents.npz --train.init-from first_stage=runs/kl_f8
 
 The paper's settings: linear DDPM of 1000 steps, learned variance, Adam at 1e-4 without warm-up, batch 256, 7M steps; it
 reaches FID 2.27 with --guidance 1.5 and 250 steps of --sampler ddpm.
@@ -10,10 +10,11 @@ Not measured here: the data set could not be downloaded where this recipe was wr
 
 from genjax.diffusion import DDPM
 from genjax.experiment import Data, Eval, Experiment, Mesh, Optim, Train
-from genjax.models import LatentDiffusion, dit
+from genjax.models import KL_F8, Diffusion, Latents, dit
 
 experiment = Experiment(
-    model=LatentDiffusion(
+    model=Diffusion(
+        space=Latents(first_stage=KL_F8),
         process=DDPM(schedule="linear"),
         target="epsilon",
         variance="learned",

@@ -10,16 +10,13 @@ Time and result: 13 steps/s, 6.5 minutes of training on 2 CPU cores with another
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import GAN
+from genjax.models import DCGAN, GAN
 
 experiment = Experiment(
     model=GAN(
-        network="dcgan",
+        network=DCGAN(generator_width=32, discriminator_width=32, discriminator_norm="none"),
         conditional=None,
         latent=64,
-        generator_width=32,
-        discriminator_width=32,
-        discriminator_norm="none",
         r1_gamma=1.0,
         r1_every=8,
     ),

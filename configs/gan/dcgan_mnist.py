@@ -7,10 +7,10 @@ Not measured here: the data set could not be downloaded where this recipe was wr
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import GAN
+from genjax.models import DCGAN, GAN
 
 experiment = Experiment(
-    model=GAN(network="dcgan", latent=100, generator_width=64, discriminator_width=64),
+    model=GAN(network=DCGAN(generator_width=64, discriminator_width=64), latent=100),
     data=Data(source="tfds:mnist", batch_size=128),
     optim=Optim(learning_rate=2e-4, b1=0.5),
     train=Train(steps=12_000, eval_every=2000, sample_every=1000, checkpoint_every=2000),

@@ -7,16 +7,13 @@ Time and result: 50 s for the whole command on 2 CPU cores (jax 0.10.2, 2026-11-
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import GAN
+from genjax.models import GAN, MLPGAN
 
 experiment = Experiment(
     model=GAN(
-        network="mlp",
+        network=MLPGAN(generator_width=256, discriminator_width=256, discriminator_norm="none"),
         conditional=None,
         latent=32,
-        generator_width=256,
-        discriminator_width=256,
-        discriminator_norm="none",
         r1_gamma=0.1,
         r1_every=8,
     ),

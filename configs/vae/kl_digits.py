@@ -11,13 +11,11 @@ nats.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import VAE
+from genjax.models import VAE, SpatialAutoencoder
 
 experiment = Experiment(
     model=VAE(
-        network="spatial",
-        widths=(32, 64),
-        blocks=1,
+        network=SpatialAutoencoder(widths=(32, 64), blocks=1),
         latent=2,
         likelihood="mse",
         beta=1e-6,  # the paper's

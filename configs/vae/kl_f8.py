@@ -5,14 +5,14 @@
 
 IMAGES is a folder. Beta is the paper's (Rombach et al. 2022, appendix G); widths, blocks, latent and the learning rate
 of 4.5e-6 for each example of a batch are those of its code. The parameters are those of diffusers' AutoencoderKL, but
-for its keys' biases, which have no effect. The paper's loss adds a perceptual and an adversarial term, which are not
-there yet: expect blurred reconstructions. Not measured.
+for its keys' biases, which have no effect. The paper's loss adds a perceptual and an adversarial term; without them
+this is a VAE of squared errors: expect blurred reconstructions. Not measured.
 """
 
 import dataclasses
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models.latent_diffusion import KL_F8
+from genjax.models.diffusion import KL_F8
 
 experiment = Experiment(
     model=dataclasses.replace(KL_F8, image_shape=(256, 256, 3)),

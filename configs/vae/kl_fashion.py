@@ -10,13 +10,11 @@ Not measured.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import VAE
+from genjax.models import VAE, SpatialAutoencoder
 
 experiment = Experiment(
     model=VAE(
-        network="spatial",
-        widths=(16, 32, 64),
-        blocks=1,
+        network=SpatialAutoencoder(widths=(16, 32, 64), blocks=1),
         latent=4,
         likelihood="mse",
         beta=1e-6,  # the paper's

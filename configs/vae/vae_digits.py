@@ -7,10 +7,10 @@ Time and result: 37 s for the whole command on 2 CPU cores (jax 0.10.2, 2026-11-
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import VAE
+from genjax.models import VAE, DenseAutoencoder
 
 experiment = Experiment(
-    model=VAE(network="dense", widths=(512, 256), latent=8, conditional=None),
+    model=VAE(network=DenseAutoencoder(widths=(512, 256)), latent=8, conditional=None),
     data=Data(source="digits", batch_size=64),
     optim=Optim(learning_rate=2e-3, schedule="cosine", warmup_steps=100),
     train=Train(steps=3000, eval_every=500, sample_every=500, checkpoint_every=500, ema_decay=0.999),

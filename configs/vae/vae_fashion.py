@@ -10,10 +10,10 @@ on the first 1000 test images, grey values taken as probabilities.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
-from genjax.models import VAE
+from genjax.models import VAE, ConvAutoencoder
 
 experiment = Experiment(
-    model=VAE(network="conv", widths=(32, 64), latent=32, conditional=None, iwae_samples=64),
+    model=VAE(network=ConvAutoencoder(widths=(32, 64)), latent=32, conditional=None, iwae_samples=64),
     data=Data(source="tfds:fashion_mnist", batch_size=64),
     optim=Optim(learning_rate=2e-3, schedule="cosine", warmup_steps=200),
     train=Train(steps=3000, eval_every=1000, sample_every=1000, checkpoint_every=1000, ema_decay=0.999),

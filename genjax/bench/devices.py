@@ -11,6 +11,8 @@ two quote it with, twice as much), and NVLink in one direction (600 and 900 GB/s
 
 from typing import NamedTuple
 
+__all__ = ["Device", "find"]
+
 GIB = 2**30
 
 

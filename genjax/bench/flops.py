@@ -21,9 +21,10 @@ from genjax.engine import state as states
 from genjax.engine.step import INIT, run_key, train_step, turn_period
 from genjax.experiment import Experiment
 from genjax.models.base import Model
-from genjax.models.gpt import GPT
 from genjax.nn.attention import CAUSAL, LANES
 from genjax.spec import DataSpec
+
+__all__ = ["kernel_flops", "model_flops", "model_flops_by_entry", "product_flops", "step_flops"]
 
 SPLASH_BLOCK = 512  # the largest of the kernel's blocks; those above the diagonal are skipped
 
@@ -203,9 +204,10 @@ def kernel_flops(model: Model, examples: int) -> float:
     2 matrix products forward, again 2 where the layer is recomputed, 3 for the queries' gradient and 4 for that of
     keys and values, each over the blocks on and below the diagonal.
     """
-    if not isinstance(model, GPT) or model.attention != "splash" or model.context % LANES:
+    stack = model.stack
+    context = getattr(stack, "context", None)  # stacks of text have one; their attention is causal
+    if not context or stack.attention != "splash" or context % LANES:
         return 0.0
-    c, t = model.config(), model.context
-    block = next(b for b in (SPLASH_BLOCK, 256, LANES) if t % b == 0)
-    products = 9 if c.remat == "none" else 11
-    return examples * c.layers * products * 2.0 * (t * (t + block) / 2) * c.width
+    block = next(b for b in (SPLASH_BLOCK, 256, LANES) if context % b == 0)
+    products = 9 if stack.remat == "none" else 11
+    return examples * stack.layers * products * 2.0 * (context * (context + block) / 2) * stack.heads * stack.size

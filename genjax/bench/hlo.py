@@ -3,6 +3,8 @@
 import math
 import re
 
+__all__ = ["collective_bytes"]
+
 BITS = {"pred": 8, "s4": 4, "u4": 4, "bf16": 16, "f16": 16, "f32": 32, "f64": 64, "c64": 64, "c128": 128}
 
 _COLLECTIVE = re.compile(

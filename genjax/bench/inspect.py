@@ -4,14 +4,15 @@ import math
 
 import jax
 
-from genjax import data
 from genjax.bench.flops import step_flops
-from genjax.bench.synthetic import synthetic_dataset
+from genjax.bench.spec import spec_without_data
 from genjax.engine.engine import Engine
 from genjax.engine.step import turn_period
 from genjax.experiment import Experiment
-from genjax.runs import directory as runs
+from genjax.runs.check import resolve
 from genjax.runtime.mesh import parameter_path
+
+__all__ = ["describe"]
 
 
 def describe(experiment: Experiment) -> str:
@@ -19,9 +20,9 @@ def describe(experiment: Experiment) -> str:
 
     The data is opened only where the recipe does not tell its shapes.
     """
-    dataset = synthetic_dataset(experiment)
-    experiment = runs.resolve(experiment, dataset.spec)
-    engine = Engine(experiment, dataset.spec)
+    spec = spec_without_data(experiment)
+    experiment = resolve(experiment, spec)
+    engine = Engine(experiment, spec)
     state = engine.abstract_state
     rows = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
@@ -45,7 +46,7 @@ def describe(experiment: Experiment) -> str:
     }
     sizes = {name: sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for name, tree in parts.items()}
     lines.append("bytes a device: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
-    lines += _flops(engine, next(data.train_batches(dataset, experiment.data.batch_size, 0, workers=0)))
+    lines += _flops(engine, spec.random_batch(experiment.data.batch_size))
     return "\n".join(lines)
 
 

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from genjax.bench import devices
 from genjax.runtime import compilation
 
+__all__ = ["matmul_flops", "peak_flops", "peak_memory"]
+
 
 def peak_memory() -> tuple[int, str]:
     """Bytes, and of what: the fullest local device, or the whole process where devices do not tell (CPU)."""

@@ -12,9 +12,11 @@ import numpy as np
 from genjax import data
 from genjax.engine.engine import Engine
 from genjax.experiment import Experiment, Train
-from genjax.runs.log import read_metrics
+from genjax.runs.metrics import read_metrics
 from genjax.spec import DataSpec
 from genjax.training.loop import REPORT_SECONDS, run_loop
+
+__all__ = ["TimedEngine", "measure_loop", "shortened"]
 
 
 class TimedEngine(Engine):

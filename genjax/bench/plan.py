@@ -27,11 +27,24 @@ from genjax.bench.hlo import collective_bytes
 from genjax.bench.spec import abstract_batch, spec_without_data
 from genjax.bench.topology import topology_devices
 from genjax.engine.engine import Engine
-from genjax.engine.step import turn_period
+from genjax.engine.step import all_turns
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
-from genjax.runs import directory as runs
+from genjax.runs.check import resolve
 from genjax.spec import DataSpec
+
+__all__ = [
+    "Cost",
+    "compile_step",
+    "count",
+    "describe",
+    "estimate",
+    "exhausted_bytes",
+    "extrapolate",
+    "memory_bytes",
+    "plan",
+    "roofline",
+]
 
 # XLA's level O1: the same products and collectives, in a third to two thirds of the time that its full search takes.
 COUNTING = {"optimization_level": 19}
@@ -61,7 +74,7 @@ def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
         raise UsageError("`genjax plan` compiles the jit backend: leave --train.backend pmap out")
     chips = topology_devices(topology)
     spec = spec_without_data(experiment)
-    experiment = runs.resolve(experiment, spec)
+    experiment = resolve(experiment, spec)
     engine = Engine(experiment, spec, chips)
     kind = chips[0].device_kind
     chip = devices.find(kind)
@@ -91,7 +104,7 @@ def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
 
 def estimate(cost: Cost | None, chip: devices.Device | None, engine: Engine, num_devices: int) -> dict:
     """The fields of a plan that follow from the cost: the roofline, and MFU by the model's own FLOPs."""
-    useful = step_flops(engine.experiment, engine.spec, turn_period(engine.experiment)[-1])
+    useful = step_flops(engine.experiment, engine.spec, all_turns(engine.experiment))
     # XLA's count can miss products (it counts the body of a loop once): a step computes at least the model's own.
     most = cost and cost._replace(flops=max(cost.flops, useful / num_devices))
     times = roofline(most, chip) if most and chip else None
@@ -121,7 +134,7 @@ def compile_step(engine: Engine, options: dict | None = None) -> tuple[Any, str 
     experiment = engine.experiment
     batch = abstract_batch(engine.spec, experiment.data.batch_size, engine.batch_sharding)
     with jax.set_mesh(engine.mesh):
-        lowered = engine.compile_steps((turn_period(experiment)[-1],)).lower(engine.abstract_state, (batch,))
+        lowered = engine.compile_steps((all_turns(experiment),)).lower(engine.abstract_state, (batch,))
         try:
             return lowered.compile(compiler_options=options), None
         except jax.errors.JaxRuntimeError as error:

@@ -11,7 +11,9 @@ from genjax.bench.plan import plan
 from genjax.bench.topology import topology_devices
 from genjax.errors import UserError
 from genjax.experiment import Experiment
-from genjax.networks.transformer import REMAT_POLICIES
+from genjax.nn.stack import REMAT_POLICIES
+
+__all__ = ["search"]
 
 MOST_TENSOR = 8  # all-reduces in every layer: beyond this they cost more than they save
 

@@ -21,15 +21,19 @@ from genjax import data
 from genjax.bench import loop as loops
 from genjax.bench.flops import model_flops, model_flops_by_entry
 from genjax.bench.limits import peak_flops, peak_memory
-from genjax.bench.synthetic import synthetic_dataset
+from genjax.bench.spec import spec_without_data, tokens_an_example
 from genjax.engine.engine import Engine
+from genjax.engine.feed import feed
 from genjax.engine.step import turn_period
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
-from genjax.runs import directory as runs
+from genjax.runs.check import resolve
+from genjax.runs.environment import environment
 from genjax.runtime import distributed
 from genjax.runtime.host_memory import keep_freed_memory
 from genjax.training.loop import steps_of_call
+
+__all__ = ["describe", "measure"]
 
 VERSIONS = ("genjax-suite", "jax", "jaxlib", "flax", "optax", "numpy", "python")
 TRACED_STEPS = 3  # at least
@@ -77,8 +81,8 @@ def measure(
         _make_folder(trace)
     begin, events = time.perf_counter(), _events()
     distributed.initialize(experiment.mesh)
-    dataset = synthetic_dataset(experiment) if synthetic else _load(experiment)
-    experiment = runs.resolve(experiment, dataset.spec)
+    dataset = _synthetic(experiment) if synthetic else _load(experiment)
+    experiment = resolve(experiment, dataset.spec)
     intervals, period = experiment.train, turn_period(experiment)
     calls = _calls(period, steps_of_call(0, intervals))
     unit = sum(map(len, calls))
@@ -109,9 +113,9 @@ def measure(
     by_entry = model_flops_by_entry(experiment, dataset.spec)
     flops = sum(by_entry.values())
     examples = experiment.data.batch_size / median
-    context = dataset.spec.context
-    full_attention = model_flops(experiment, dataset.spec, full_attention=True) if context else flops
-    versions = runs.environment()
+    tokens = tokens_an_example(dataset.spec)
+    full_attention = model_flops(experiment, dataset.spec, full_attention=True) if tokens else flops
+    versions = environment()
     return {
         "recipe": recipe,
         "system": type(experiment.model).__name__,
@@ -137,7 +141,7 @@ def measure(
             "p90": 1e3 * float(np.percentile(step_seconds, 90)),
         },
         "examples_per_second": examples,
-        "tokens_per_second": examples * context if context else None,
+        "tokens_per_second": examples * tokens if tokens else None,
         "model_flops_per_step": flops,
         "model_flops_by_entry": by_entry,
         "model_flops_per_second": flops / median,
@@ -159,12 +163,8 @@ class _Steps:
     """A train state and a few batches on the devices, to play steps on."""
 
     def __init__(self, engine: Engine, dataset: data.Dataset):
-        config = engine.experiment.data
-        host = data.train_batches(
-            dataset, config.batch_size, engine.experiment.train.seed, rows=engine.rows, workers=config.workers
-        )
-        self.engine = engine
-        self.batches = itertools.cycle([engine.put(batch) for batch in itertools.islice(host, config.prefetch)])
+        ready = itertools.islice(feed(engine, dataset), engine.experiment.data.prefetch)
+        self.engine, self.batches = engine, itertools.cycle(list(ready))
         self.state = jax.block_until_ready(engine.init())
 
     def seconds(self, call: Call) -> float:
@@ -207,6 +207,10 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"cannot write the trace to '{folder}': {error.strerror}") from None
     if not os.access(folder, os.W_OK):
         raise UserError(f"cannot write the trace to '{folder}': choose another folder")
+
+
+def _synthetic(experiment: Experiment) -> data.Dataset:
+    return data.synthetic_dataset(spec_without_data(experiment), experiment.data.batch_size)
 
 
 def _load(experiment: Experiment) -> data.Dataset:

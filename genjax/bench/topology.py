@@ -5,6 +5,8 @@ import re
 
 from genjax.errors import UsageError, UserError
 
+__all__ = ["topology_devices"]
+
 TOPOLOGIES = "v5e:4x4, v6e:16x16 (two sizes) or v4:2x2x4, v5p:4x4x4 (three sizes)"
 
 # Without a TPU, libtpu looks for its machine in vain, and says so at length.

@@ -4,19 +4,27 @@ A folder with `train.bin` and `validation.bin` (token ids, little-endian uint16 
 `tokenizer.json`.
 """
 
+import dataclasses
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from genjax.data import readers
 from genjax.data.dataset import Dataset
-from genjax.data.text import windows_dataset
+from genjax.data.text import closing, windows_dataset
 from genjax.data.tokenizers import BREAK, Tokenizer, load_tokenizer, make_tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
+from genjax.files import read_json
+from genjax.plain import read
+
+__all__ = ["DESCRIPTION", "build_corpus", "corpus"]
 
 VERSION = 1
 DESCRIPTION = "corpus.json"
@@ -24,22 +32,33 @@ SPLITS = ("train", "validation")
 BLOCK = 2**22  # characters in memory at a time
 
 
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What corpus.json says."""
+
+    version: int
+    dtype: Literal["<u2", "<u4"]
+    vocabulary: int
+    train: int  # tokens
+    validation: int
+
+
 def build_corpus(
     texts: Iterable[Path], out: Path, tokenizer: str = "byte", validation: float = 0.1
 ) -> dict[str, int | str]:
     """Tokenizes UTF-8 files, each one a document, into the folder `out`; returns what `corpus.json` says.
 
-    The documents follow one another in the order given, each closed by the end-of-text token if the tokenizer
-    has one. The last `validation` share of the bytes is the validation split, cut at a character. Files are
-    streamed (`char` and `bpe:SIZE` read them once more, to learn from all of them), and the folder gets its
-    name only when it is complete. Raises UserError for missing, empty or undecodable files, or if `out`
-    exists.
+    The documents follow one another in the order given, each closed by the end-of-text token, or by a line break if the
+    tokenizer has no such token. The last `validation` share of the bytes is the validation split, cut at a character.
+    Files are streamed (`char` and `bpe:SIZE` read them once more, to learn from all of them), and the folder gets its
+    name only when it is complete. Raises UserError for missing, empty or undecodable files, or if `out` exists.
     """
     texts, out = [Path(text) for text in texts], Path(out)
     _check(texts, out, validation)
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
-        coder = make_tokenizer(tokenizer, (block for text in texts for block in _blocks(text)))
+        learned = (block for text in texts for block in _blocks(text))
+        coder = make_tokenizer(tokenizer, itertools.chain(learned, "\n") if tokenizer == "char" else learned)
         partial.mkdir(parents=True)
         description = _write(texts, partial, coder, validation)
         os.rename(partial, out)
@@ -50,28 +69,34 @@ def build_corpus(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def corpus(data: Data, folder: Path) -> Dataset:
-    """A folder made by `build_corpus`, with its own tokenizer and split. UserError if it is not whole."""
+def is_corpus(folder: Path) -> bool:
+    return (folder / DESCRIPTION).exists()
+
+
+@readers.register("corpus", folder=is_corpus)
+def corpus(data: Data, folder: Path, tokenizer: Tokenizer | None = None) -> Dataset:
+    """A folder made by `build_corpus`, with its own tokenizer and split.
+
+    Raises UserError if it is not whole, or was made with another tokenizer than the one given.
+    """
     path = folder / DESCRIPTION
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        version, dtype = description["version"], np.dtype(description["dtype"])
-        counts, vocabulary = [int(description[split]) for split in SPLITS], description["vocabulary"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a readable description of a corpus ({error!r})") from error
-    if version != VERSION or dtype.str not in ("<u2", "<u4"):
-        raise UserError(f"{path}: version {version} of {dtype} is not read by this genjax; make the corpus anew")
-    tokenizer = load_tokenizer(folder)
+    description = read(Description, read_json(path), str(path))
+    if description.version != VERSION:
+        raise UserError(f"{path}: version {description.version} is not read by this genjax; make the corpus anew")
+    dtype, vocabulary = np.dtype(description.dtype), description.vocabulary
+    given, tokenizer = tokenizer, load_tokenizer(folder)
+    if given is not None and list(given.pieces) != list(tokenizer.pieces):
+        raise UserError(f"{folder}: was made with another tokenizer than that of the run; make the corpus with it")
     if tokenizer.vocabulary != vocabulary:
         raise UserError(f"{folder}: the tokenizer has {tokenizer.vocabulary} tokens, the corpus {vocabulary}")
     tokens = []
-    for split, count in zip(SPLITS, counts):
-        file = folder / f"{split}.bin"
+    for split in SPLITS:
+        file, count = folder / f"{split}.bin", getattr(description, split)
         size = file.stat().st_size if file.is_file() else 0
         if size != count * dtype.itemsize or not count:
             raise UserError(f"{file}: {size} bytes instead of {count * dtype.itemsize}; make the corpus anew")
         tokens.append(np.memmap(file, dtype, mode="r"))
-    return windows_dataset(*tokens, data.context, tokenizer, str(folder))
+    return windows_dataset(*tokens, data.context, tokenizer, str(folder), end=tokenizer.end_of_text)
 
 
 def _check(texts: list[Path], out: Path, validation: float) -> None:
@@ -90,7 +115,7 @@ def _write(texts: list[Path], folder: Path, tokenizer: Tokenizer, validation: fl
     dtype = np.dtype("<u2" if tokenizer.vocabulary <= 2**16 else "<u4")
     left = round(sum(text.stat().st_size for text in texts) * (1 - validation))  # bytes for training, still to come
     counts = dict.fromkeys(SPLITS, 0)
-    end = np.array([] if tokenizer.end_of_text is None else [tokenizer.end_of_text], np.int32)
+    end = closing(tokenizer)
     with open(folder / "train.bin", "wb") as train, open(folder / "validation.bin", "wb") as held:
         files = dict(zip(SPLITS, (train, held)))
 
@@ -112,7 +137,7 @@ def _write(texts: list[Path], folder: Path, tokenizer: Tokenizer, validation: fl
     if 0 in counts.values():
         raise UserError(f"too little text for two splits: {counts['train']} and {counts['validation']} tokens")
     tokenizer.save(folder)
-    description = {"version": VERSION, "dtype": dtype.str, "vocabulary": tokenizer.vocabulary, **counts}
+    description = dataclasses.asdict(Description(VERSION, dtype.str, tokenizer.vocabulary, **counts))
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
     return description
 

@@ -1,61 +1,123 @@
-"""What every kind of data becomes: two sources and a description."""
+"""What every kind of data becomes: a source for each split and a description."""
 
 import dataclasses
-from typing import ClassVar, Protocol
+from collections import Counter
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
+from genjax.data.draws import Draws
 from genjax.data.tokenizers import Tokenizer
 from genjax.errors import UserError
-from genjax.spec import DataSpec
+from genjax.orders import Epochs, Examples, Order, Shape
+from genjax.spec import DataSpec, Field, Latent
+
+__all__ = ["Dataset", "Source", "hold_out", "require_unchanged"]
 
 
 class Source(Protocol):
     """One split, read a whole batch at a time."""
 
-    replacement: ClassVar[bool]  # training draws ids with replacement (too many to permute) instead of by epochs
+    @property
+    def examples(self) -> Examples:
+        """What an order has to know: the number of ids, and the lengths of texts."""
 
     def __len__(self) -> int:
-        """Number of ids."""
+        """The number of ids."""
 
-    def gather(self, ids_B: np.ndarray, draws_B3: np.ndarray | None) -> dict[str, np.ndarray]:
-        """The examples of `ids_B`; `draws_B3` uniform in [0, 1) augments them, None leaves them as they are.
+    def gather(
+        self, ids_B: np.ndarray, draws: Draws | None = None, lengths: Mapping[str, int] = {}
+    ) -> dict[str, np.ndarray]:
+        """The arrays (B, ...) of some examples.
 
-        May hold `valid` (B,) bool: False where an unreadable example was replaced by another.
+        May hold `valid` (B,) bool: False where another example stands for one that cannot be read.
+
+        Args:
+          ids_B: the examples; (B, P) for a source of P domains.
+          draws: augment the examples; None leaves them as they are.
+          lengths: what ragged fields are padded to, by field; others to their longest.
         """
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A loaded data set. `skipped` maps each unreadable file to the reason, and grows while reading.
+    """A loaded data set.
 
-    (Single dict operations are atomic: the threads that decode need no lock.)
+    Attributes:
+      validation: the split that is measured during training.
+      test: the split that is kept for the end; None where the data has none, or where it validates.
+      tokenizer: of all fields of text.
+      order: the order of training that was asked for, or that the data suggests.
+      skipped: each file that cannot be read, with the reason. It grows while reading. (Single dict operations are
+        atomic: the threads that decode need no lock.)
+      unused: columns, arrays or features of the data that became no field.
+      notes: what else the user should know, a line each.
     """
 
     spec: DataSpec
     train: Source
     validation: Source
+    test: Source | None = None
     tokenizer: Tokenizer | None = None
+    order: Order = dataclasses.field(default_factory=Epochs)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[str, Source]:
+        """The splits that there are, by name."""
+        splits = {"train": self.train, "validation": self.validation}
+        return splits if self.test is None else {**splits, "test": self.test}
+
+    def shapes(self, batch_size: int, order: Order | None = None) -> tuple[Shape, ...]:
+        """Every shape that a training batch may have."""
+        return (order or self.order).shapes(self.train.examples, batch_size)
 
 
 def require_unchanged(dataset: Dataset, spec: DataSpec, tokenizer: Tokenizer | None) -> None:
-    """Raises UserError where the data is no longer what a run was trained on (`spec`, `tokenizer`).
+    """Raises UserError where the data is no longer the data of a run (`spec`, `tokenizer`).
 
-    Shapes, classes and tokens must be the same; examples may have come or gone.
+    The fields must be the same, which are kinds, shapes, classes and tokens; examples may have come or gone, and
+    further fields may have come.
     """
-    for name in ("image_shape", "latent_shape", "classes", "class_names", "vocabulary", "context"):
-        then, now = getattr(spec, name), getattr(dataset.spec, name)
-        if then != now:
-            raise UserError(f"the data is not what the run was trained on: its {name} was {then}, and is {now} now")
+    for name, then in spec.fields.items():
+        if change := _change(name, then, dataset.spec.fields.get(name)):
+            raise UserError(f"the data is not what the run was trained on: {change}")
     if tokenizer is not None and list(tokenizer.pieces) != list(getattr(dataset.tokenizer, "pieces", ())):
         raise UserError("the data is not what the run was trained on: its text gives other tokens now")
 
 
-def hold_out(count: int, share: float, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The ids of (training, validation): a seeded random `share` is held out, the same on every machine."""
+def _change(name: str, then: Field, now: Field | None) -> str | None:
+    """How a field has changed; None where it has not."""
+    if type(then) is not type(now):
+        return f"`{name}` was {then.describe()}, and is {now.describe() if now else 'not there'} now"
+    for attribute in dataclasses.fields(then):
+        if isinstance(then, Latent) and attribute.name == "std":
+            continue  # follows from the examples
+        before, after = getattr(then, attribute.name), getattr(now, attribute.name)
+        if before != after:
+            return f"the {attribute.name} of `{name}` was {before}, and is {after} now"
+    return None
+
+
+def hold_out(count: int, share: float, name: str, label_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The ids of (training, validation): a seeded random `share` is held out, the same on every machine.
+
+    The only example of a class stays in training, and one of a class that has more is held out in its place.
+    """
     if count < 2:
         raise UserError(f"{name}: {count} example(s); at least 2 are needed, one of them for validation")
     held = min(max(round(count * share), 1), count - 1)
     order = np.random.Generator(np.random.Philox(0)).permutation(count)
+    if label_N is not None:
+        left = Counter(label_N[order[held:]].tolist())  # in training, by class
+        for n in np.flatnonzero(~np.isin(label_N[order[:held]], list(left))):
+            spare = next((k for k in range(held, count) if left[label_N[order[k]]] > 1), None)
+            if spare is None or left[label_N[order[n]]]:
+                continue
+            left[label_N[order[spare]]] -= 1
+            left[label_N[order[n]]] += 1
+            order[[n, spare]] = order[[spare, n]]
     return np.sort(order[held:]), np.sort(order[:held])

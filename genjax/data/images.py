@@ -1,63 +1,112 @@
-"""Images that are decoded as they are needed: a folder of your own, or any other store of encoded images."""
+"""Images that are decoded as they are needed: files of a folder, or records of any other store."""
 
 import dataclasses
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from genjax.data import transforms
-from genjax.data.dataset import Dataset, hold_out
-from genjax.errors import UsageError, UserError
+from genjax.data.dataset import Source
+from genjax.data.draws import Draws
+from genjax.errors import UserError
 from genjax.experiment import Data
-from genjax.spec import DataSpec
+from genjax.orders import Examples
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
-HELD_OUT = ("validation", "val", "valid", "test")  # the first there is validates
+__all__ = ["SUFFIXES", "EncodedImages", "Files", "choose_view", "encoded"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SAMPLED = 64  # headers read where --data.image-size makes all sizes equal
 LARGEST = 256  # the size chosen for images of different sizes
 
 
 @dataclasses.dataclass(frozen=True)
-class EncodedImages:
-    """`read(i)` gives the i-th file, and its label or None; `name(i)` says where it comes from.
+class Files:
+    """A column of encoded images.
 
-    An image that cannot be decoded is noted in `skipped` and replaced by the next one that can (its label
-    with it), so that batches stay a function of (seed, step); with `strict` it is a UserError.
+    Attributes:
+      at: the i-th, a path or the encoded bytes.
+      name: says where the i-th comes from.
+      ids_N: those that the column holds.
+    """
+
+    at: Callable[[int], Path | bytes]
+    name: Callable[[int], str]
+    ids_N: np.ndarray
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> "Files":
+        return cls(lambda i: paths[i], lambda i: str(paths[i]), np.arange(len(paths)))
+
+    def __len__(self) -> int:
+        return len(self.ids_N)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> "Files":
+        return dataclasses.replace(self, ids_N=self.ids_N[rows])
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedImages:
+    """Examples with encoded images, each decoded when it is asked for.
+
+    An example with an image that cannot be decoded is noted in `skipped` and replaced as a whole by the next one that
+    can, so that batches stay a function of (seed, step); with `strict` it is a UserError.
+
+    Attributes:
+      read: the record of the i-th example: an image (a path or encoded bytes) for each of `views`, and perhaps numbers.
+      name: says where the i-th example comes from.
+      views: how the image of each field is shown.
+      others: the fields that are in memory.
     """
 
     count: int
-    read: Callable[[int], tuple[IO[bytes], int | None]]
+    read: Callable[[int], dict[str, Any]]
     name: Callable[[int], str]
-    view: transforms.View
+    views: dict[str, transforms.View]
     strict: bool
     skipped: dict[str, str]
-    replacement: ClassVar[bool] = False
+    others: Source | None = None
 
     def __len__(self) -> int:
         return self.count
 
-    def gather(self, ids_B: np.ndarray, draws_B3: np.ndarray | None) -> dict[str, np.ndarray]:
-        draws = [None] * len(ids_B) if draws_B3 is None else draws_B3
-        images, labels, used = zip(*(self._decode(int(i), draw) for i, draw in zip(ids_B, draws)))
-        image_BHWC = np.stack(images)
-        if self.view.flip and draws_B3 is not None:
-            image_BHWC = transforms.mirror(image_BHWC, draws_B3[:, 0])
-        batch = {"image": transforms.to_float(image_BHWC), "valid": np.array(used) == ids_B}
-        return batch if labels[0] is None else batch | {"label": np.array(labels, np.int32)}
+    @property
+    def examples(self) -> Examples:
+        return Examples(self.count) if self.others is None else self.others.examples
 
-    def _decode(self, first: int, draw: np.ndarray | None) -> tuple[np.ndarray, int | None, int]:
+    def gather(
+        self, ids_B: np.ndarray, draws: Draws | None = None, lengths: Mapping[str, int] = {}
+    ) -> dict[str, np.ndarray]:
+        crops = any(view.random_crop for view in self.views.values())
+        places = [None] * len(ids_B) if draws is None or not crops else draws.uniform("crop", (2,))
+        records, used = zip(*(self._decode(int(i), place) for i, place in zip(ids_B, places)))
+        batch = {}
+        for name in records[0]:
+            values = np.stack([record[name] for record in records])
+            if name in self.views:
+                if self.views[name].flip and draws is not None:
+                    values = transforms.mirror(values, draws.uniform("flip"))
+                batch[name] = transforms.to_float(values)
+            else:
+                batch[name] = values.astype(np.float32 if values.dtype.kind == "f" else np.int32)
+        if self.others is not None:
+            batch |= self.others.gather(np.array(used), draws, lengths)
+        return batch | {"valid": np.array(used) == ids_B}
+
+    def _decode(self, first: int, place: np.ndarray | None) -> tuple[dict[str, Any], int]:
         for i in (*range(first, self.count), *range(first)):
             name = self.name(i)
             if name in self.skipped:
                 continue
             try:
-                file, label = self.read(i)
-                return transforms.decode(file, self.view, draw), label, i
+                record = self.read(i)
+                for field, view in self.views.items():
+                    crop = place if view.random_crop else None
+                    record[field] = transforms.decode(io.BytesIO(_content(record[field])), view, crop)
+                return record, i
             except Exception as error:  # Pillow's decoders raise many kinds on a damaged file
                 if self.strict:
                     raise UserError(
@@ -67,108 +116,58 @@ class EncodedImages:
         raise UserError(f"none of {self.count} images can be read; the last was {name} ({self.skipped[name]})")
 
 
-def folder(data: Data, path: Path) -> Dataset:
-    """A folder of images: its sub-folders are the classes in sorted order, or the images have no labels.
+def encoded(
+    data: Data,
+    files: dict[str, Files],
+    views: dict[str, transforms.View],
+    skipped: dict[str, str],
+    others: Source | None = None,
+) -> EncodedImages:
+    """Examples with an image file for each field of `files`."""
+    first = next(iter(files.values()))
+    return EncodedImages(
+        count=len(first),
+        read=lambda i: {name: column.at(int(column.ids_N[i])) for name, column in files.items()},
+        name=lambda i: first.name(int(first.ids_N[i])),
+        views=views,
+        strict=data.strict,
+        skipped=skipped,
+        others=others,
+    )
 
-    Sub-folders `train` and `validation` (or `val`, `valid`, `test`: the first there is) are the splits, where
-    they exist; otherwise a seeded share of --data.validation is held out. jpg, png, webp, bmp and the first
-    picture of gif files are read, those of a class at any depth; names that begin with a dot are ignored.
+
+def choose_view(
+    data: Data, columns: Sequence[Files], skipped: dict[str, str], place: str
+) -> tuple[transforms.View, tuple[int, int, int]]:
+    """How images are shown, and their shape (H, W, C); what the recipe leaves open is read from the files' headers.
 
     Where sizes differ and --data.image-size is not set, it is the median of the shorter sides, rounded down to a
-    multiple of 8, at most 256. Without --data.channels images are grey only if all are (of 64 spread over the
-    folder, where --data.image-size is set).
-
-    Raises UserError where there are no images, where images lie beside folders of images, or where the splits
-    differ in classes.
+    multiple of 8, at most 256. Without --data.channels images are grey only if all are (of 64 spread over them, where
+    --data.image-size is set).
     """
-    subfolders = {sub.name: sub for sub in sorted(path.iterdir()) if sub.is_dir() and sub.name[0] != "."}
-    held = next((name for name in HELD_OUT if name in subfolders), None)
-    if "train" in subfolders and (held is not None or len(subfolders) == 1):
-        train, names = _labelled(subfolders["train"])
-        parts = [train]
-        if held is not None:
-            validation, others = _labelled(subfolders[held])
-            if others != names:
-                raise UserError(f"{path}: train and {held} have different classes: {_list(names)} and {_list(others)}")
-            parts.append(validation)
-    else:
-        everything, names = _labelled(path)
-        parts = [everything]
-    if len(parts) == 1:
-        parts = [[parts[0][i] for i in ids] for ids in hold_out(len(parts[0]), data.validation, str(path))]
-    skipped: dict[str, str] = {}
-    view, shape = _view(data, [str(file) for part in parts for file, _ in part], skipped, path)
-    sources = [
-        EncodedImages(
-            count=len(part),
-            read=lambda i, part=part: (io.BytesIO(part[i][0].read_bytes()), part[i][1]),
-            name=lambda i, part=part: str(part[i][0]),
-            view=view,
-            strict=data.strict,
-            skipped=skipped,
-        )
-        for part in parts
-    ]
-    return images_dataset(sources, shape, names, skipped)
 
-
-def images_dataset(
-    sources: list[EncodedImages], shape: tuple[int, int, int], names: tuple[str, ...], skipped: dict[str, str]
-) -> Dataset:
-    spec = DataSpec(
-        image_shape=shape,
-        classes=len(names) or None,
-        class_names=names,
-        train_examples=len(sources[0]),
-        validation_examples=len(sources[1]),
-    )
-    return Dataset(spec, *sources, skipped=skipped)
-
-
-def _labelled(path: Path) -> tuple[list[tuple[Path, int | None]], tuple[str, ...]]:
-    """The images below `path` with their labels, and the names of the classes."""
-    subfolders = [sub for sub in sorted(path.iterdir()) if sub.is_dir() and sub.name[0] != "."]
-    classes = {sub.name: files for sub in subfolders if (files := _images(sub.rglob("*"), sub))}
-    flat = _images(path.iterdir(), path)
-    if flat and classes:
-        raise UserError(f"{path}: has images beside its folders {_list(tuple(classes))}; move them into a class")
-    if not flat and not classes:
-        raise UserError(f"{path}: no images here; {', '.join(suffix[1:] for suffix in SUFFIXES)} files are read")
-    labelled = [(file, label) for label, files in enumerate(classes.values()) for file in files]
-    return labelled or [(file, None) for file in flat], tuple(classes)
-
-
-def _images(files: Iterable[Path], root: Path) -> list[Path]:
-    visible = (file for file in files if not any(part[0] == "." for part in file.relative_to(root).parts))
-    return sorted(file for file in visible if file.suffix.lower() in SUFFIXES and file.is_file())
-
-
-def _list(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "none"
-
-
-def _view(
-    data: Data, files: list[str], skipped: dict[str, str], path: Path
-) -> tuple[transforms.View, tuple[int, int, int]]:
-    """How images are shown, and their shape; what the recipe leaves open is read from the files' headers."""
-
-    def header(file: str) -> tuple[tuple[int, int], int] | None:
+    def header(file: tuple[Files, int]) -> tuple[tuple[int, int], int] | None:
+        column, i = file
         try:
-            with Image.open(file) as image:
+            encoded = column.at(i)
+            with transforms.opened(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as image:
                 return transforms.oriented_size(image), transforms.natural_channels(image)
         except Exception as error:
             if data.strict:
-                raise UserError(f"{file}: unreadable image ({error}); remove it, or leave --data.strict off") from error
-            skipped.setdefault(file, str(error))
+                raise UserError(
+                    f"{column.name(i)}: unreadable image ({error}); remove it, or leave --data.strict off"
+                ) from error
+            skipped.setdefault(column.name(i), str(error))
             return None
 
+    files = [(column, int(i)) for column in columns for i in column.ids_N]
     # Every header, to see whether the sizes are equal; otherwise a few, spread over all classes.
     sampled = files if data.image_size is None else files[:: -(-len(files) // SAMPLED)]
     with ThreadPoolExecutor(max(1, data.workers)) as pool:
         found = list(filter(None, pool.map(header, sampled)))
     headers = found or list(filter(None, map(header, files)))
     if not headers:
-        raise UserError(f"{path}: none of {len(files)} images can be read ({next(iter(skipped.values()))})")
+        raise UserError(f"{place}: none of {len(files)} images can be read ({next(iter(skipped.values()))})")
     sizes, natural = zip(*headers)
     size, (width, height) = data.image_size, sizes[0]
     if size is None and len(set(sizes)) > 1:
@@ -185,35 +184,5 @@ def _common_size(sizes: Sequence[tuple[int, int]]) -> int:
     return min(shorter // 8 * 8 or shorter, LARGEST)
 
 
-def read_image(path: str, shape: tuple[int, int, int], flag: str) -> np.ndarray:
-    """An image file as (H, W, C) float32 in [-1, 1], scaled and cropped at the centre to `shape`.
-
-    Raises UsageError, naming the `flag` it was given with, where it cannot be read.
-    """
-    height, width, channels = shape
-    image = transforms.with_channels(_open(path, flag), channels)
-    pixels = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC), np.uint8)
-    return transforms.to_float(pixels.reshape(shape))
-
-
-def read_mask(path: str, shape: tuple[int, int, int], image: str) -> np.ndarray:
-    """A mask for the image file `image`: (H, W, 1) float32, 1 where it is white (at least half grey), else 0.
-
-    Raises UsageError where it cannot be read, or has neither the size of the image file nor that of the model.
-    """
-    mask, size = _open(path, "--mask").convert("L"), _open(image, "--init").size
-    if mask.size not in (size, shape[1::-1]):
-        wide, high = mask.size
-        raise UsageError(
-            f"--mask '{path}' is {wide} x {high} pixels, --init '{image}' {size[0]} x {size[1]}: make the mask as large"
-        )
-    pixels = np.asarray(ImageOps.fit(mask, shape[1::-1], Image.Resampling.NEAREST))
-    return (pixels >= 128).astype(np.float32)[..., None]
-
-
-def _open(path: str, flag: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
-    except Exception as error:  # Pillow raises errors of many kinds for a broken file
-        raise UsageError(f"{flag}: cannot read the image '{path}': {error}") from None
+def _content(encoded: Path | bytes) -> bytes:
+    return encoded.read_bytes() if isinstance(encoded, Path) else encoded

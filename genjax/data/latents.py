@@ -6,39 +6,25 @@ The file, a .npz of plain arrays, holds for each split (`train`, `validation`)
     SPLIT_label   (N,)            int32, where the images have labels
 
 and `latent_std` (), `image_shape` (3,) and, with labels, `class_names` (classes,). Float16 rounds a mean by at most
-0.05%. The file is read whole, so the latents of a data set must fit into memory, for `encode` too.
+0.05%. Nothing is augmented: a mirrored image has other latents. The file is read whole, so the latents of a data set
+must fit into memory, for `encode` too.
 """
 
-import dataclasses
 import os
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
+from genjax.data.arrays import Table
 from genjax.data.dataset import Dataset
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
-from genjax.spec import DataSpec
+from genjax.spec import DataSpec, Image, Label, Latent, require
+
+__all__ = ["SPLITS", "dataset", "save"]
 
 SPLITS = ("train", "validation")
 PIXELS = {"image_size": None, "channels": None, "flip": False, "random_crop": False}  # fields of Data: no use here
-
-
-@dataclasses.dataclass(frozen=True)
-class LatentArray:
-    """Moments of the latents of one split; nothing is augmented: a mirrored image has other latents."""
-
-    latent_NHWC: np.ndarray
-    label_N: np.ndarray | None
-    replacement: ClassVar[bool] = False
-
-    def __len__(self) -> int:
-        return len(self.latent_NHWC)
-
-    def gather(self, ids_B: np.ndarray, draws_B3: np.ndarray | None) -> dict[str, np.ndarray]:
-        batch = {"latent": self.latent_NHWC[ids_B].astype(np.float32)}
-        return batch if self.label_N is None else batch | {"label": self.label_N[ids_B]}
 
 
 def dataset(data: Data, archive: dict[str, np.ndarray], path: Path) -> Dataset:
@@ -60,19 +46,22 @@ def dataset(data: Data, archive: dict[str, np.ndarray], path: Path) -> Dataset:
         raise UserError(f"{path}: latent_std must be one positive number, not {std}")
     if shape.shape != (3,) or shape.dtype.kind not in "iu" or shape.min() < 1:
         raise UserError(f"{path}: image_shape must be (H, W, C), not {shape}")
-    names = tuple(str(name) for name in archive.get("class_names", ()))
-    labels = [_labels(archive, split, len(part), len(names), path) for split, part in zip(SPLITS, parts)]
+    names = archive.get("class_names", np.zeros(0, str))
+    if names.ndim != 1:
+        raise UserError(f"{path}: class_names must be one name for each class, not {names.shape}")
+    names = tuple(str(name) for name in names)
     height, width, moments = parts[0].shape[1:]
-    spec = DataSpec(
-        image_shape=tuple(int(side) for side in shape),
-        classes=len(names) or None,
-        class_names=names,
-        latent_shape=(height, width, moments // 2),
-        latent_std=float(std),
-        train_examples=len(parts[0]),
-        validation_examples=len(parts[1]),
-    )
-    return Dataset(spec, *(LatentArray(part, label) for part, label in zip(parts, labels)))
+    image = Image(*(int(side) for side in shape))
+    fields = {"latent": Latent(height, width, moments // 2, float(std), image)}
+    sources = []
+    for split, part in zip(SPLITS, parts):
+        label_N = _labels(archive, split, len(part), len(names), path)
+        sources.append(Table({"latent": part} | ({} if label_N is None else {"label": label_N})))
+    if names:
+        fields["label"] = Label(len(names), names)
+    used = {f"{split}_{name}" for split in SPLITS for name in ("latent", "label")} | {"latent_std", "image_shape"}
+    unused = tuple(key for key in archive if key not in used and key != "class_names")
+    return Dataset(DataSpec(fields, *map(len, sources)), *sources, unused=unused)
 
 
 def _labels(archive: dict[str, np.ndarray], split: str, count: int, classes: int, path: Path) -> np.ndarray | None:
@@ -93,13 +82,14 @@ def save(path: Path, spec: DataSpec, splits: dict[str, dict[str, np.ndarray]], l
       splits: for each of SPLITS `latent` (N, h, w, 2 Z) and, if there are labels, `label` (N,).
     """
     arrays = {f"{split}_{name}": array for split, part in splits.items() for name, array in part.items()}
-    arrays |= {"latent_std": np.float64(latent_std), "image_shape": np.asarray(spec.image_shape, np.int32)}
-    if spec.classes:
-        arrays["class_names"] = np.asarray(spec.class_names or range(spec.classes), str)
+    image, label = require(spec, "image", Image, "a file of latents"), spec.fields.get("label")
+    arrays |= {"latent_std": np.float64(latent_std), "image_shape": np.asarray(image.shape, np.int32)}
+    if label is not None:
+        arrays["class_names"] = np.asarray(label.names or range(label.classes), str)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:  # a file, as numpy adds .npz to a name
+        with open(temporary, "wb") as file:  # a file, as numpy adds .npz to a name; the whole in memory would be twice
             np.savez(file, **arrays)
         os.replace(temporary, path)
     except OSError as error:

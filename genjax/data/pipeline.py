@@ -5,42 +5,23 @@ and transformed at once.
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 
 from genjax.data.dataset import Dataset
+from genjax.data.draws import Draws
+from genjax.errors import UserError
+from genjax.orders import Order
+from genjax.spec import Tokens
+
+__all__ = ["split_batches", "train_batches", "validation_batches"]
 
 Batch = dict[str, np.ndarray]
+Rows = Callable[[int], slice]  # of a batch, by its number of rows
 
-ORDER, DRAWS = range(2)  # independent streams of one seed
 FOREVER = 2**40
-
-
-def _generator(*key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([k % 2**64 for k in key])))
-
-
-@functools.lru_cache(maxsize=2)  # the read-ahead may straddle two epochs
-def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
-    return _generator(seed, ORDER, epoch).permutation(np.arange(count, dtype=np.int32 if count < 2**31 else np.int64))
-
-
-def batch_ids(count: int, batch_size: int, seed: int, step: int) -> np.ndarray:
-    """The examples (B,) of a step's global batch, without replacement within an epoch of count // B steps.
-
-    The remainder of an epoch, fewer than B examples and others each time, is dropped. A data set smaller than
-    the batch is repeated: its epochs' permutations are laid end to end and cut into batches, so that all
-    examples have been seen equally often at any time, give or take one.
-    """
-    if count >= batch_size:
-        epoch, place = divmod(step, count // batch_size)
-        return _permutation(count, seed, epoch)[place * batch_size :][:batch_size]
-    position_B = step * batch_size + np.arange(batch_size)
-    first, last = position_B[0] // count, position_B[-1] // count
-    epochs = [_permutation(count, seed, int(epoch)) for epoch in range(first, last + 1)]
-    return np.concatenate(epochs)[position_B - first * count]
 
 
 def train_batches(
@@ -49,58 +30,88 @@ def train_batches(
     seed: int,
     *,
     start_step: int = 0,
-    rows: slice | None = None,
+    rows: Rows | None = None,
     workers: int = 2,
+    order: Order | None = None,
 ) -> Iterator[Batch]:
     """Training batches without end, that of global step `start_step` first.
 
-    `rows` are this process's rows of the global batch (None = all). What a row holds, its augmentation
-    included, depends on (seed, step, row) alone: neither on `rows`, nor on `workers`, nor on where the
-    reading began. Text draws the offsets of its windows independently and uniformly; all else goes by epochs
-    (see `batch_ids`).
+    What a row holds, its augmentation included, depends on (seed, step, row) alone: neither on `rows`, nor on
+    `workers`, nor on where the reading began.
+
+    Args:
+      batch_size: the rows of a batch, where the order does not say otherwise (see `Dataset.shapes`).
+      rows: this process's rows of a global batch; None = all.
+      order: None = the data set's.
     """
-    rows = rows or slice(0, batch_size)
-    source = dataset.train
+    source, order = dataset.train, order or dataset.order
+    plan = order.plans(source.examples, batch_size, seed)
 
     def batch(step: int) -> Batch:
-        draws_B3 = _generator(seed, DRAWS, step).random((batch_size, 3))
-        if source.replacement:
-            ids_B = (draws_B3[:, 0] * len(source)).astype(np.int64)
-        else:
-            ids_B = batch_ids(len(source), batch_size, seed, step)
-        examples = source.gather(ids_B[rows], draws_B3[rows])
-        examples.pop("valid", None)  # in training, the example that replaces an unreadable one is as good
-        return {"index": np.arange(batch_size, dtype=np.int32)[rows], **examples}
+        ids_B, lengths, arrays = plan(step)
+        place_B = _places(len(ids_B), rows)
+        examples = source.gather(ids_B[place_B], Draws(seed, step, place_B), lengths)
+        readable = examples.pop("valid", np.ones(len(place_B), bool))  # in training another example is as good, but
+        added = {name: array[place_B] for name, array in arrays.items()}
+        if "valid" in dataset.spec.fields:  # not where every example is to be drawn for itself
+            added["valid"] = added.get("valid", True) & readable
+        return {"index": place_B.astype(np.int32), **examples, **added}
 
     return _read_ahead(batch, start_step, FOREVER, workers)
+
+
+def split_batches(
+    dataset: Dataset,
+    split: Literal["train", "validation", "test"],
+    batch_size: int,
+    *,
+    rows: Rows | None = None,
+    examples: int | None = None,
+    workers: int = 2,
+) -> Iterator[Batch]:
+    """A split, or its first `examples`, in order, once, and not augmented.
+
+    The last batch is filled up with the split's last row; `valid` (B,) is False there, and where an
+    unreadable file was replaced. For windows of text, `bytes` (B, T) counts the UTF-8 bytes of the targets.
+
+    Raises UserError where the data has no such split.
+    """
+    if split not in dataset.splits:
+        raise UserError(f"the data has no {split} split, only {' and '.join(dataset.splits)}")
+    source, tokenizer = dataset.splits[split], dataset.tokenizer
+    count = len(source) if examples is None else min(examples, len(source))
+    tokens = dataset.spec.fields.get("tokens")
+    counted = tokenizer is not None and isinstance(tokens, Tokens) and tokens.shifted
+    added = [name for name in dataset.order.adds if name != "valid"]
+
+    def batch(step: int) -> Batch:
+        place_B = _places(batch_size, rows)
+        position_B = step * batch_size + place_B
+        read = source.gather(np.minimum(position_B, count - 1))
+        read["valid"] = (position_B < count) & read.get("valid", True)
+        if counted:
+            read["bytes"] = tokenizer.byte_lengths[read["tokens"][:, 1:]]
+        read |= {name: np.ones(len(place_B), bool) for name in added}
+        return {"index": place_B.astype(np.int32), **read}
+
+    return _read_ahead(batch, 0, -(-count // batch_size), workers)
 
 
 def validation_batches(
     dataset: Dataset,
     batch_size: int,
     *,
-    rows: slice | None = None,
+    rows: Rows | None = None,
     examples: int | None = None,
     workers: int = 2,
 ) -> Iterator[Batch]:
-    """The validation split, or its first `examples`, in order and once.
+    """The batches of the validation split; see `split_batches`."""
+    return split_batches(dataset, "validation", batch_size, rows=rows, examples=examples, workers=workers)
 
-    The last batch is filled up with the split's last row; `valid` (B,) is False there, and where an
-    unreadable file was replaced. With a tokenizer, `bytes` (B, T) counts the UTF-8 bytes of the targets.
-    """
-    rows = rows or slice(0, batch_size)
-    source, tokenizer = dataset.validation, dataset.tokenizer
-    count = len(source) if examples is None else min(examples, len(source))
 
-    def batch(step: int) -> Batch:
-        position_B = (step * batch_size + np.arange(batch_size))[rows]
-        read = source.gather(np.minimum(position_B, count - 1), None)
-        read["valid"] = (position_B < count) & read.get("valid", True)
-        if tokenizer is not None:
-            read["bytes"] = tokenizer.byte_lengths[read["tokens"][:, 1:]]
-        return {"index": np.arange(batch_size, dtype=np.int32)[rows], **read}
-
-    return _read_ahead(batch, 0, -(-count // batch_size), workers)
+def _places(count: int, rows: Rows | None) -> np.ndarray:
+    """The places of this process's rows in a batch of `count`."""
+    return np.arange(count)[rows(count) if rows else slice(None)]
 
 
 def _read_ahead(batch: Callable[[int], Batch], start: int, stop: int, workers: int) -> Iterator[Batch]:

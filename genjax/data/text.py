@@ -1,16 +1,21 @@
-"""Text in memory: your own UTF-8 file, or Python's manual; and windows of any long sequence of tokens."""
+"""Text in memory: windows of a long sequence of tokens, and texts of unequal length, a row each."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
+from genjax.data import readers
 from genjax.data.dataset import Dataset
+from genjax.data.draws import Draws
 from genjax.data.tokenizers import Tokenizer, make_tokenizer
 from genjax.errors import UserError
 from genjax.experiment import Data
-from genjax.spec import DataSpec
+from genjax.orders import Examples
+from genjax.spec import DataSpec, Tokens
+
+__all__ = ["Padded", "TokenWindows", "closed", "closing", "pydoc", "text_dataset", "text_file", "windows_dataset"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,68 +26,125 @@ class TokenWindows:
     context: int
     stride: int
     vocabulary: int
-    replacement: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return (len(self.tokens_N) - self.context - 1) // self.stride + 1
 
-    def gather(self, ids_B: np.ndarray, draws_B3: np.ndarray | None) -> dict[str, np.ndarray]:
+    @property
+    def examples(self) -> Examples:
+        return Examples(len(self), follows=self.context // self.stride)
+
+    def gather(
+        self, ids_B: np.ndarray, draws: Draws | None = None, lengths: Mapping[str, int] = {}
+    ) -> dict[str, np.ndarray]:
         start_B = ids_B.astype(np.int64) * self.stride
         tokens_BS = self.tokens_N[start_B[:, None] + np.arange(self.context + 1)].astype(np.int32)
-        if tokens_BS.max(initial=0) >= self.vocabulary:  # XLA would clamp the index and train on nonsense
-            raise UserError(f"the data holds token {tokens_BS.max()}, but its vocabulary has only {self.vocabulary}")
+        if tokens_BS.max(initial=0) >= self.vocabulary or tokens_BS.min(initial=0) < 0:
+            wrong = tokens_BS[(tokens_BS >= self.vocabulary) | (tokens_BS < 0)][0].astype(np.uint32)
+            # XLA would clamp the index and train on nonsense
+            raise UserError(f"the data holds token {wrong}, but its vocabulary has only {self.vocabulary}")
         return {"tokens": tokens_BS}
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenRows:
-    """Token sequences of one length, (N, T + 1) int32."""
+class Padded:
+    """Texts of unequal length, padded: the arrays `name` (B, T) and NAME_length (B,).
 
-    tokens_NS: np.ndarray
-    replacement: ClassVar[bool] = False
+    Attributes:
+      tokens_M: all texts, one after another.
+      starts_N: where each one begins, and where the last one ends.
+      longest: T where a batch does not say another.
+      fill: the id that pads.
+      shifted: the array is (B, T + 1).
+    """
+
+    name: str
+    tokens_M: np.ndarray
+    starts_N: np.ndarray
+    longest: int
+    fill: int
+    shifted: bool = False
+
+    @classmethod
+    def of(cls, name: str, texts: Sequence[np.ndarray], longest: int, fill: int, shifted: bool = False) -> "Padded":
+        starts_N = np.concatenate([[0], np.cumsum([len(text) for text in texts], dtype=np.int64)])
+        tokens_M = np.concatenate([np.zeros(0, np.int32), *texts]).astype(np.int32)
+        return cls(name, np.append(tokens_M, np.int32(fill)), starts_N, longest, fill, shifted)
 
     def __len__(self) -> int:
-        return len(self.tokens_NS)
+        return len(self.starts_N) - 1
 
-    def gather(self, ids_B: np.ndarray, draws_B3: np.ndarray | None) -> dict[str, np.ndarray]:
-        return {"tokens": self.tokens_NS[ids_B]}
+    @property
+    def examples(self) -> Examples:
+        return Examples(len(self), {self.name: np.diff(self.starts_N) - self.shifted}, self.longest)
+
+    def gather(
+        self, ids_B: np.ndarray, draws: Draws | None = None, lengths: Mapping[str, int] = {}
+    ) -> dict[str, np.ndarray]:
+        place_T = np.arange(lengths.get(self.name, self.longest) + self.shifted)
+        start_B = self.starts_N[ids_B]
+        length_B = self.starts_N[ids_B + 1] - start_B
+        at_BT = np.where(place_T < length_B[:, None], start_B[:, None] + place_T, -1)  # the last token is the filling
+        return {self.name: self.tokens_M[at_BT], f"{self.name}_length": length_B.astype(np.int32)}
 
 
 def windows_dataset(
-    train_N: np.ndarray, validation_N: np.ndarray, context: int, tokenizer: Tokenizer, name: str
+    train_N: np.ndarray,
+    validation_N: np.ndarray,
+    context: int,
+    tokenizer: Tokenizer,
+    name: str,
+    test_N: np.ndarray | None = None,
+    end: int | None = None,
 ) -> Dataset:
     """Training begins a window at any token, validation at every T-th: its windows cover the split and share
     only the one token that is target of one and input of the next. A window counts T tokens as an example.
+
+    `end` is the id that closes the documents of the text, where one does.
     """
-    for split, tokens_N in (("training", train_N), ("validation", validation_N)):
+    parts = {"training": train_N, "validation": validation_N} | ({} if test_N is None else {"test": test_N})
+    for split, tokens_N in parts.items():
         if len(tokens_N) < context + 1:
             raise UserError(
                 f"{name}: the {split} split has {len(tokens_N)} tokens, but --data.context {context} needs "
                 f"{context + 1}: choose a smaller context, another --data.validation share, or more text"
             )
     train = TokenWindows(train_N, context, 1, tokenizer.vocabulary)
-    validation = TokenWindows(validation_N, context, context, tokenizer.vocabulary)
+    held = [TokenWindows(part, context, context, tokenizer.vocabulary) for part in list(parts.values())[1:]]
     spec = DataSpec(
-        vocabulary=tokenizer.vocabulary,
-        context=context,
-        train_examples=(len(train_N) - 1) // context,
-        validation_examples=len(validation),
+        {"tokens": Tokens((context,), tokenizer.vocabulary, shifted=True, end=end)},
+        (len(train_N) - 1) // context,
+        *map(len, held),
     )
-    return Dataset(spec, train, validation, tokenizer)
+    return Dataset(spec, train, *held, tokenizer=tokenizer)
 
 
-def text_dataset(data: Data, text: str, name: str) -> Dataset:
+def text_dataset(data: Data, text: str, name: str, tokenizer: Tokenizer | None = None) -> Dataset:
     """The first 1 - --data.validation of the characters train, the rest validate.
 
-    Merges of byte pairs are learned from the training part; characters are taken from the whole text.
+    Merges of byte pairs are learned from the training part, unless a tokenizer is given; characters are taken from the
+    whole text.
     """
     cut = round(len(text) * (1 - data.validation))
     train, validation = text[:cut], text[cut:]
-    tokenizer = make_tokenizer(data.tokenizer, text if data.tokenizer == "char" else train)
+    tokenizer = tokenizer or make_tokenizer(data.tokenizer, text if data.tokenizer == "char" else train)
     return windows_dataset(tokenizer.encode(train), tokenizer.encode(validation), data.context, tokenizer, name)
 
 
-def text_file(data: Data, path: Path) -> Dataset:
+def closed(texts: Sequence[str], tokenizer: Tokenizer) -> np.ndarray:
+    """(N,) int32: the tokens of all texts, each closed by the end of text, or a line break where there is none."""
+    end_E = closing(tokenizer)
+    return np.concatenate(
+        [np.zeros(0, np.int32), *(part for ids in tokenizer.encode_all(texts) for part in (ids, end_E))]
+    )
+
+
+def closing(tokenizer: Tokenizer) -> np.ndarray:
+    """(E,) int32: what stands between two documents."""
+    return tokenizer.encode("\n") if tokenizer.end_of_text is None else np.array([tokenizer.end_of_text], np.int32)
+
+
+def text_file(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Dataset:
     """A UTF-8 text file (a byte-order mark is dropped). Raises UserError if it is something else."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -90,13 +152,14 @@ def text_file(data: Data, path: Path) -> Dataset:
         text = "\0"
     if "\0" in text:
         raise UserError(
-            f"{path}: not UTF-8 text; --data.path takes a folder of images, a .npz file, a UTF-8 text file, "
-            "or a folder made by `genjax corpus`"
+            f"{path}: not UTF-8 text; --data.path takes a folder of images, {', '.join(readers.suffixes())}, a UTF-8 "
+            "text file, or a folder made by `genjax corpus`"
         )
-    return text_dataset(data, text, str(path))
+    return text_dataset(data, text, str(path), tokenizer)
 
 
-def pydoc(data: Data) -> Dataset:
+@readers.register("pydoc")
+def pydoc(data: Data, place: str, tokenizer: Tokenizer | None = None) -> Dataset:
     """The topics of Python's own manual (`pydoc_data.topics`), sorted by key: half a megabyte of English
     prose and code that every Python brings along. The text differs a little between versions of Python.
     """
@@ -106,4 +169,4 @@ def pydoc(data: Data) -> Dataset:
         raise UserError(
             "this Python lacks pydoc_data; install its full standard library, or use --data.path"
         ) from error
-    return text_dataset(data, "\n\n".join(topics[key] for key in sorted(topics)), "pydoc")
+    return text_dataset(data, "\n\n".join(topics[key] for key in sorted(topics)), "pydoc", tokenizer)

@@ -1,12 +1,36 @@
 """Images: decoding, resizing, cropping, mirroring, and the float range that models see."""
 
 import dataclasses
+import warnings
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from genjax.memory import require_room
+
+__all__ = [
+    "View",
+    "array_with_channels",
+    "corner",
+    "decode",
+    "mirror",
+    "natural_channels",
+    "opened",
+    "oriented_size",
+    "require_shape",
+    "resize_array",
+    "shorter_side_to",
+    "to_float",
+    "with_channels",
+]
+
+LARGEST = 2**27  # pixels that are decoded of an image, or made of it
 ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 turn the image by 90 degrees
+
+
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `opened` refuses them in one line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +58,22 @@ def corner(excess: int, draw: float | None) -> int:
     return excess // 2 if draw is None else int(draw * (excess + 1))
 
 
+def opened(file: str | Path | IO[bytes]) -> Image.Image:
+    """An image whose pixels are still encoded. Raises ValueError where they are too many to be decoded."""
+    image = Image.open(file)
+    if image.width * image.height > LARGEST:
+        image.close()
+        raise ValueError(f"it has {image.width} x {image.height} pixels; at most {LARGEST} are decoded")
+    return image
+
+
+def require_shape(size: int, width: int, height: int) -> None:
+    """Raises ValueError where an image scaled to `size` is so thin that its longer side has too many pixels."""
+    wide, high = shorter_side_to(size, width, height)
+    if wide * high > LARGEST:
+        raise ValueError(f"{width} x {height} pixels are too thin to be shown as {size} x {size}")
+
+
 def shorter_side_to(size: int, width: int, height: int) -> tuple[int, int]:
     """(width, height) scaled so that the shorter one is `size`."""
     scale = size / min(width, height)
@@ -49,21 +89,26 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
 
 
 def natural_channels(image: Image.Image) -> int:
-    return 1 if image.mode in ("1", "L", "LA") or image.mode.startswith("I") else 3
+    """1 for grey images, also where grey is written as a palette, as in GIF files; 3 for colour."""
+    if image.mode == "P":
+        palette_P3 = np.reshape(image.getpalette("RGB"), (-1, 3))
+        return 1 if (palette_P3 == palette_P3[:, :1]).all() else 3
+    return 1 if image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I") else 3
 
 
-def decode(file: IO[bytes], view: View, draws: np.ndarray | None) -> np.ndarray:
-    """An image file as (H, W, C) uint8, resized and cropped: at random by `draws`, or at the centre.
+def decode(file: IO[bytes], view: View, place: np.ndarray | None) -> np.ndarray:
+    """An image file as (H, W, C) uint8, resized and cropped: at `place` (2,) in [0, 1), or at the centre.
 
     Turned as EXIF says, transparency composited on white. Raises whatever Pillow raises on a broken file.
     """
-    with Image.open(file) as image:
+    with opened(file) as image:
         if view.size is not None:
+            require_shape(view.size, *image.size)
             image.draft(None, (view.size, view.size))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is enough
         image = with_channels(ImageOps.exif_transpose(image), view.channels)
         if view.size is not None:
             image = image.resize(shorter_side_to(view.size, *image.size), Image.Resampling.BICUBIC)
-            down, right = (None, None) if draws is None or not view.random_crop else draws[1:3]
+            down, right = (None, None) if place is None else place
             left, top = corner(image.width - view.size, right), corner(image.height - view.size, down)
             image = image.crop((left, top, left + view.size, top + view.size))
         return np.asarray(image, np.uint8).reshape(image.height, image.width, view.channels)
@@ -84,6 +129,7 @@ def resize_array(image_NHWC: np.ndarray, size: int) -> np.ndarray:
     if min(height, width) == size:
         return image_NHWC
     wide, high = shorter_side_to(size, width, height)
+    require_room(count * high * wide * channels * image_NHWC.itemsize, f"{count} images of {high} x {wide}")
     resized = np.empty((count, high, wide, channels), image_NHWC.dtype)
     for n, channel in np.ndindex(count, channels):
         plane = Image.fromarray(image_NHWC[n, :, :, channel])

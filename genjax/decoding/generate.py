@@ -1,44 +1,23 @@
-"""Drawing tokens one after another: temperature, top-k, top-p, and the loop on the device.
+"""Drawing tokens one after another, in a loop on the device.
 
 Shapes: N rows, P columns of the prompt, V vocabulary.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from genjax.nn.noise import example_keys
+from genjax.decoding.draw import draw
+
+__all__ = ["Extend", "generate", "window_start"]
 
 Array = jax.Array
 
-
-def filter_logits(logits_NV: Array, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Array:
-    """Logits of the truncated distribution: -inf outside of it. Temperature first, then top-k, then top-p.
-
-    top_k (Fan et al. 2018) keeps the k likeliest ids, 0 = all. top_p (Holtzman et al. 2020) keeps the
-    smallest set of likeliest ids whose probabilities, after top-k, sum to at least p. Ties with the last one
-    kept stay too.
-    """
-    logits_NV = logits_NV / temperature
-    if 0 < top_k < logits_NV.shape[-1]:
-        least_N1 = jax.lax.top_k(logits_NV, top_k)[0][:, -1:]
-        logits_NV = jnp.where(logits_NV >= least_N1, logits_NV, -jnp.inf)
-    if top_p < 1.0:
-        probability_NV = jax.nn.softmax(logits_NV)
-        ordered_NV = jnp.sort(probability_NV, descending=True)
-        before_NV = jnp.cumsum(ordered_NV, axis=-1) - ordered_NV
-        least_N1 = jnp.min(jnp.where(before_NV < top_p, ordered_NV, jnp.inf), axis=-1, keepdims=True)
-        logits_NV = jnp.where(probability_NV >= least_N1, logits_NV, -jnp.inf)
-    return logits_NV
-
-
-def draw(key: Array, index_N: Array, logits_NV: Array, *, temperature: float, top_k: int, top_p: float) -> Array:
-    """(N,) int32 ids, each row's from its own noise; temperature 0 takes the likeliest."""
-    if temperature == 0.0:
-        return jnp.argmax(logits_NV, axis=-1).astype(jnp.int32)
-    logits_NV = filter_logits(logits_NV, temperature=temperature, top_k=top_k, top_p=top_p)
-    return jax.vmap(jax.random.categorical)(example_keys(key, index_N), logits_NV).astype(jnp.int32)
+# (tokens_NT, cache, start) -> (logits_NTV, cache): the tokens take slots start, start + 1 ... of the cache and see the
+# slots before them.
+Extend = Callable[[Array, Any, Array | int], tuple[Array, Any]]
 
 
 def window_start(position: Array | int, context: int) -> Array:
@@ -51,8 +30,8 @@ def window_start(position: Array | int, context: int) -> Array:
 
 
 def generate(
-    extend: Callable[[Array, Array, Array], tuple[Array, Array]],
-    cache: Array,
+    extend: Extend,
+    cache: Any,
     prompt_NP: Array,
     length_N: Array,
     key: Array,
@@ -64,7 +43,7 @@ def generate(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
-) -> dict[str, Array]:
+) -> tuple[Array, Array]:
     """Continues each row's prompt by at most `new_tokens`, in one loop that ends when every row has stopped.
 
     All rows stand at the same position; where a row's prompt is longer, its own token is taken instead of a
@@ -72,15 +51,14 @@ def generate(
     pass every half context (nanoGPT reads the whole context again for every token).
 
     Args:
-      extend: (tokens_NT, cache, start) -> (logits_NTV, cache); the tokens take slots start, start + 1 ... of
-        the window and see those before them.
+      extend: the language model; see `Extend`.
       cache: empty, with min(context, P + new_tokens) slots.
       prompt_NP: int32, padded on the right.
       length_N: how many tokens of each prompt count, 1 to P.
       stop_N: (N,) or (N, S), the ids that end a row, negative for none.
 
     Returns:
-      tokens (N, P + new_tokens), prompt included and 0 after the end; length (N,), the stop token included.
+      tokens (N, P + new_tokens) int32, prompt included and 0 after the end; lengths (N,) int32, stop token included.
     """
     n, p = prompt_NP.shape
     total = p + new_tokens
@@ -125,4 +103,4 @@ def generate(
         cache = read(tokens_NT, cache, window_start(begin, context), min(p, context))
     carry = (begin, tokens_NT, length_N, jnp.zeros(n, bool), cache)
     _, tokens_NT, length_N, _, _ = jax.lax.while_loop(lambda c: ~jnp.all(c[3]), step, carry)
-    return {"tokens": tokens_NT, "length": length_N}
+    return tokens_NT, length_N

@@ -10,12 +10,15 @@ denoiser D(x; level), the estimate of x0 (ode.py). The network is not here: a de
     images, _ = sample(denoise, x, grid, process=process, sampler="heun", key=key, index_B=index_B)
 """
 
+from genjax.diffusion.ddpm import DDPM
+from genjax.diffusion.edm import EDM
+from genjax.diffusion.flow import Flow
 from genjax.diffusion.guidance import guided
 from genjax.diffusion.inpainting import replace_known, resampled
 from genjax.diffusion.likelihood import dequantize, likelihood_grid, ode_bits_per_dim, vlb_term, vlb_terms
 from genjax.diffusion.ode import Denoise, Estimate, clipped, invert
-from genjax.diffusion.process import DDPM, EDM, Flow, Level, Process, diffuse
-from genjax.diffusion.samplers import SAMPLERS, check, sample, start
+from genjax.diffusion.process import Level, Process, diffuse, expand
+from genjax.diffusion.samplers import SAMPLERS, check, least_end, sample, start
 from genjax.diffusion.steps import Churn
 from genjax.diffusion.target import TARGETS, WEIGHTINGS
 
@@ -35,8 +38,10 @@ __all__ = [
     "clipped",
     "dequantize",
     "diffuse",
+    "expand",
     "guided",
     "invert",
+    "least_end",
     "likelihood_grid",
     "ode_bits_per_dim",
     "replace_known",

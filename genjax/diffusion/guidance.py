@@ -10,6 +10,8 @@ from genjax.diffusion.ode import Denoise, Estimate
 from genjax.diffusion.process import Level
 from genjax.errors import UsageError
 
+__all__ = ["Conditional", "guided"]
+
 Array = Any
 
 # a denoiser that takes labels: (x (B, H, W, C), level of scalars, previous, label (B,)) -> Estimate
@@ -25,8 +27,8 @@ def guided(
 ) -> Denoise:
     """D_u + w (D_c - D_u): the data-prediction form of Ho & Salimans 2022, eq. 6, with w = `scale` = 1 + their w.
 
-    scale 1 is the conditional denoiser alone, 0 the one without labels; both cost B rows. Otherwise one call of 2 B
-    rows gives both, where low <= sigma / alpha <= high (Kynkaanniemi et al. 2024, eq. 5), and B rows outside.
+    Where low <= sigma / alpha <= high (Kynkaanniemi et al. 2024, eq. 5); elsewhere the conditional denoiser alone, as
+    scale 1 is everywhere. Scale 0 is the denoiser without labels. Either alone costs B rows, both one call of 2 B.
     `null` is the label that stands for none. A learned variance is taken from the labelled half.
     """
     low, high = interval
@@ -35,7 +37,10 @@ def guided(
     null_B = jnp.full_like(label_B, null)
 
     def alone(x: Array, level: Level, previous: Array) -> Estimate:
-        return conditional(x, level, previous, label_B if scale != 0 else null_B)
+        return conditional(x, level, previous, label_B)
+
+    def unlabelled(x: Array, level: Level, previous: Array) -> Estimate:
+        return conditional(x, level, previous, null_B)
 
     def both(x: Array, level: Level, previous: Array) -> Estimate:
         twice = conditional(
@@ -45,14 +50,14 @@ def guided(
         variance = None if twice.variance is None else twice.variance[: x.shape[0]]
         return Estimate(without + scale * (with_label - without), variance)
 
-    if scale in (0.0, 1.0):
+    if scale == 1:
         return alone
+    inside = unlabelled if scale == 0 else both
     if interval == (0.0, float("inf")):
-        return both
+        return inside
 
     def within(x: Array, level: Level, previous: Array) -> Estimate:
         ratio = level.sigma / level.alpha  # infinite at pure noise
-        outside = lambda *a: conditional(*a, label_B)  # noqa: E731
-        return jax.lax.cond((low <= ratio) & (ratio <= high), both, outside, x, level, previous)
+        return jax.lax.cond((low <= ratio) & (ratio <= high), inside, alone, x, level, previous)
 
     return within

@@ -10,6 +10,8 @@ from genjax.diffusion.process import Level, diffuse
 from genjax.errors import UsageError
 from genjax.nn import noise
 
+__all__ = ["replace_known", "resampled"]
+
 Array = Any
 
 

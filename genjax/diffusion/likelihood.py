@@ -17,6 +17,17 @@ from genjax.diffusion.steps import posterior_variances
 from genjax.errors import UsageError
 from genjax.nn import noise
 
+__all__ = [
+    "Bound",
+    "dequantize",
+    "likelihood_grid",
+    "ode_bits_per_dim",
+    "variance_floor",
+    "vlb_prior",
+    "vlb_term",
+    "vlb_terms",
+]
+
 Array = Any
 
 MOST_NOISE = 100.0  # sigma / alpha where the ODE's prior begins: data in [-1, 1] moves it by 1e-4 nats a dimension

@@ -14,6 +14,8 @@ import numpy as np
 
 from genjax.diffusion.process import Level, Process
 
+__all__ = ["Denoise", "Estimate", "clipped", "euler_slope", "heun_slope", "invert", "rows"]
+
 Array = Any
 
 

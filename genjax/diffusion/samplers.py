@@ -11,20 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.diffusion.ode import Denoise, heun_slope
-from genjax.diffusion.process import DDPM, EDM, Flow, Level, Process
+from genjax.diffusion.process import Level, Process
 from genjax.diffusion.steps import Churn, Steps, plan
 from genjax.errors import UsageError
 from genjax.nn import noise
 
+__all__ = ["SAMPLERS", "VARIANCES", "check", "least_end", "sample", "start"]
+
 Array = Any
 
-SAMPLERS = {
-    "ddpm": (DDPM,),
-    "ddim": (DDPM, EDM, Flow),
-    "euler": (DDPM, EDM, Flow),
-    "heun": (DDPM, EDM, Flow),
-    "dpmpp_2m": (DDPM, EDM, Flow),
-}
+SAMPLERS = ("ddpm", "ddim", "euler", "heun", "dpmpp_2m")
 VARIANCES = ("small", "large", "learned")
 
 
@@ -43,12 +39,11 @@ def check(
     name = type(process).__name__
     if sampler not in SAMPLERS:
         raise UsageError(f'no sampler "{sampler}": choose {", ".join(SAMPLERS)}')
-    if not isinstance(process, SAMPLERS[sampler]):
-        fit = ", ".join(s for s, kinds in SAMPLERS.items() if isinstance(process, kinds))
-        raise UsageError(f'the sampler "{sampler}" needs the DDPM process; with {name} choose {fit}')
+    if sampler == "ddpm" and not process.posterior:
+        raise UsageError(f'the sampler "ddpm" needs the DDPM process; with {name} choose {", ".join(SAMPLERS[1:])}')
     process.grid(steps, spacing)
-    if target == "epsilon" and isinstance(process, Flow):
-        raise UsageError('Flow ends in pure noise, where "epsilon" tells nothing: choose velocity, v, x0 or edm')
+    if target == "epsilon" and process.starts_blind:
+        raise UsageError(f'{name} ends in pure noise, where "epsilon" tells nothing: choose velocity, v, x0 or edm')
     if variance not in VARIANCES:
         raise UsageError(f'no variance "{variance}": choose {", ".join(VARIANCES)}')
     if variance != "small" and sampler != "ddpm":
@@ -59,13 +54,23 @@ def check(
         raise UsageError(f'eta goes with the sampler "ddim", not "{sampler}"')
     if not (churn.amount >= 0 and churn.low <= churn.high and churn.noise > 0):  # NaN is refused too
         raise UsageError("churn needs amount >= 0, low <= high and noise > 0")
-    if churn.amount and (sampler != "heun" or isinstance(process, Flow)):
+    if churn.amount and (sampler != "heun" or not process.churns):
         raise UsageError(f'churn goes with the sampler "heun" and the process EDM or DDPM, not "{sampler}" and {name}')
 
 
 def start(grid: Level, key: Array, index_B: Array, shape: tuple[int, ...]) -> Array:
     """(B, *shape) pure noise at the grid's first level."""
     return noise.normal(key, index_B, shape) * np.float32(grid.sigma[0])
+
+
+def least_end(grid: Level, process: Process) -> Level:
+    """A DDPM's grid that ends at its least noise instead of clean, as Stable Diffusion's DDIM does.
+
+    A step shorter where the grid visits that level anyway. diffusers: set_alpha_to_one=False.
+    """
+    least = process.level(np.zeros(1))
+    kept = np.flatnonzero(grid.t[:-1] > 0)
+    return Level(*(np.append(values[kept], end) for values, end in zip(grid, least, strict=True)))
 
 
 def sample(

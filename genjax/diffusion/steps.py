@@ -15,6 +15,8 @@ import numpy as np
 
 from genjax.diffusion.process import Level, Process
 
+__all__ = ["Churn", "Steps", "plan", "posterior_variances"]
+
 Array = Any
 
 

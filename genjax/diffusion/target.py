@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from genjax.diffusion.process import Level, expand
 from genjax.errors import UsageError
 
+__all__ = ["TARGETS", "WEIGHTINGS", "coefficients", "denoised", "input_scale", "make", "weight"]
+
 Array = Any
 
 TARGETS = ("epsilon", "x0", "v", "velocity", "edm")

@@ -19,6 +19,8 @@ import numpy as np
 from genjax.errors import UsageError
 from genjax.models.base import Params
 
+__all__ = ["EMA", "Average", "create", "power_name", "sharpness", "update", "update_power"]
+
 Tree = Any
 WIDEST = 12**-0.5  # the sigma_rel of equal weights, gamma = 0; above it the latest steps would count least
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,13 +12,16 @@ import numpy as np
 from genjax.engine import state as states
 from genjax.engine.state import TrainState
 from genjax.engine.step import EVAL, INIT, SAMPLE, run_key, train_step, train_steps
-from genjax.errors import UserError
+from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
-from genjax.models.base import SampleOptions
+from genjax.memory import available, require_room
+from genjax.models.base import SampleOptions, Term
 from genjax.nn.sharding import REPLICA
 from genjax.runtime import compilation
 from genjax.runtime import mesh as meshes
 from genjax.spec import DataSpec
+
+__all__ = ["Engine"]
 
 Tree = Any
 
@@ -28,7 +32,6 @@ class Engine:
     Attributes:
       mesh: the devices as data x fsdp x tensor.
       abstract_state: shapes, dtypes and shardings of the train state.
-      rows: the rows of the global batch that this process prepares.
     """
 
     def __init__(self, experiment: Experiment, spec: DataSpec, devices=None):
@@ -53,23 +56,44 @@ class Engine:
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), shapes, self.shardings
         )
         self.batch_sharding = meshes.batch_sharding(self.mesh)
-        self.rows = meshes.process_rows(self.batch_sharding, experiment.data.batch_size)
         self._local_devices = sum(d.process_index == jax.process_index() for d in self.mesh.devices.flat)
         self._steps: dict[tuple[str, ...], Callable] = {}
         self._replicated = jax.sharding.NamedSharding(self.mesh, jax.sharding.PartitionSpec())
 
     def init(self) -> TrainState:
-        """The state before the first step, created where it lives: no device ever holds more than its shard."""
+        """The state before the first step, created where it lives: no device ever holds more than its shard.
+
+        Raises UserError as `require_room`.
+        """
+        self.require_room()
         # Compiling this for CPU takes LLVM ten times longer than running it unoptimized.
         options = {"xla_backend_optimization_level": 0} if self.platform == "cpu" else None
         create = jax.jit(self._create, out_shardings=self.shardings, compiler_options=options)
         with self._in_mesh():
             return create(run_key(self.experiment.train.seed, INIT))
 
+    def require_room(self) -> None:
+        """Raises UserError where the state and one batch do not fit into the memory of this process's devices."""
+        shards = [(x.sharding.shard_shape(x.shape), x.dtype) for x in jax.tree.leaves(self.abstract_state)]
+        rows = -(-self.experiment.data.batch_size // meshes.batch_parts(self.mesh))
+        shards += [((rows, *values.shape), np.dtype(values.dtype)) for values in self.spec.arrays().values()]
+        size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in shards)
+        if self.platform == "cpu":  # its devices share the memory of the host
+            size, there = size * self._local_devices, available()
+        else:
+            device = next(d for d in self.mesh.devices.flat if d.process_index == jax.process_index())
+            there = (device.memory_stats() or {}).get("bytes_limit", size)
+        cure = "make the model, its data or --data.batch-size smaller, or take more --mesh.fsdp"
+        require_room(size, "the state of the model and a batch", cure, there)
+
+    def rows(self, batch_size: int) -> slice:
+        """The rows of a global batch that this process prepares."""
+        return meshes.process_rows(self.batch_sharding, batch_size)
+
     def put(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """This process's rows -> the batch that `step` takes, on the devices."""
         if not self.pmap:
-            return self._put_global(batch)
+            return self.put_global(batch)
         parts = {name: rows.reshape(self._local_devices, -1, *rows.shape[1:]) for name, rows in batch.items()}
         if jax.process_count() > 1:
             return parts  # each process hands pmap its own rows
@@ -82,8 +106,9 @@ class Engine:
     def _in_mesh(self) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext() if self.pmap else jax.set_mesh(self.mesh)
 
-    def _put_global(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        return meshes.put(batch, self.batch_sharding, self.experiment.data.batch_size)
+    def put_global(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+        """This process's rows -> global arrays over the mesh, for programs of `jit`."""
+        return meshes.put(batch, self.batch_sharding)
 
     def step(
         self, state: TrainState, batches: Sequence[dict], dues: Sequence[tuple[str, ...]]
@@ -96,12 +121,19 @@ class Engine:
 
         Returns:
           The state after the last of them, and the metrics of each.
+
+        Raises:
+          UsageError: a model's state differs from replica to replica of pmap.
         """
         dues = tuple(dues)
-        if dues not in self._steps:
+        new = dues not in self._steps
+        if new:
             self._steps[dues] = self.compile_steps(dues)
         with self._in_mesh():
-            return self._steps[dues](state, tuple(batches))
+            state, metrics = self._steps[dues](state, tuple(batches))
+        if new and self.pmap:
+            _require_alike(state.model_state)
+        return state, metrics
 
     def compile_steps(self, dues: tuple[tuple[str, ...], ...]) -> Callable:
         """(state, batches) -> (state, list of metrics), to be compiled at its first call or lowered."""
@@ -122,17 +154,17 @@ class Engine:
 
     @functools.cached_property
     def _evaluate(self) -> Callable:
-        def evaluate(state: TrainState, batch: dict) -> dict:
+        def evaluate(state: TrainState, batch: dict) -> dict[str, Term]:
             key = jax.random.fold_in(run_key(self.experiment.train.seed, EVAL), batch["offset"])
             batch = {name: value for name, value in batch.items() if name != "offset"}
             return self.model.evaluate(*states.averaged(state), batch, key)
 
         return self.jit(evaluate, out_shardings=self._replicated)
 
-    def evaluate(self, state: TrainState, batch: dict[str, np.ndarray], offset: int) -> dict:
-        """Metric -> (sum, count) of one validation batch, whose first row is example `offset` of the split."""
+    def evaluate(self, state: TrainState, batch: dict[str, np.ndarray], offset: int) -> dict[str, Term]:
+        """The model's metrics over one batch, whose first row is example `offset` of its split."""
         with jax.set_mesh(self.mesh):
-            return self._evaluate(state, self._put_global(batch) | {"offset": np.int32(offset)})
+            return jax.device_get(self._evaluate(state, self.put_global(batch) | {"offset": np.int32(offset)}))
 
     @functools.cached_property
     def _sample(self) -> Callable:
@@ -141,12 +173,30 @@ class Engine:
 
         return self.jit(sample, static_argnums=3, out_shardings=self._replicated)
 
+    def sample_shapes(
+        self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
+    ) -> dict[str, jax.ShapeDtypeStruct]:
+        """The shapes of what `sample` returns; nothing is computed."""
+        with jax.set_mesh(self.mesh):
+            return self._sample.eval_shape(state, conditions, np.uint32(seed), options)
+
     def sample(
         self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
     ) -> dict[str, np.ndarray]:
         """One sample for each row of `conditions`; the same on every process."""
         with jax.set_mesh(self.mesh):
             return jax.device_get(self._sample(state, conditions, np.uint32(seed), options))
+
+
+def _require_alike(model_state: Tree) -> None:
+    """Of replicas that differ, pmap would give the first one's state for that of all."""
+    for path, x in jax.tree_util.tree_leaves_with_path(model_state):
+        first, *others = (np.asarray(shard.data) for shard in x.addressable_shards)
+        if not all(np.array_equal(first, other, equal_nan=first.dtype.kind == "f") for other in others):
+            raise UsageError(
+                f"--train.backend pmap: the model's state {jax.tree_util.keystr(path, simple=True, separator='/')} differs "
+                "from replica to replica: let LossOutput.sums or rows carry it to Model.update, or take the jit backend"
+            )
 
 
 def _check_division(experiment: Experiment, mesh: jax.sharding.Mesh) -> None:

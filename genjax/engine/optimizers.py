@@ -4,11 +4,17 @@ The learning rate is a function of the global step and is applied by `train_step
 step (lazy regularization) or once in five (a critic ratio) follows the same schedule as all others.
 """
 
+import dataclasses
+from collections.abc import Sequence
+
 import jax
 import optax
 
 from genjax.errors import UsageError
 from genjax.experiment import EntryOptim, Optim
+from genjax.models.base import Turn
+
+__all__ = ["decay_mask", "lazily", "of_entry", "schedule", "transform"]
 
 
 def of_entry(optim: Optim, entry: str) -> EntryOptim:
@@ -16,10 +22,26 @@ def of_entry(optim: Optim, entry: str) -> EntryOptim:
     return optim.entries.get(entry, optim)
 
 
+def lazily(optim: EntryOptim, turns: Sequence[Turn], entry: str) -> tuple[EntryOptim, float]:
+    """Adam as it should be where a lazy turn trains the entry as well, and the factor of its learning rate.
+
+    Karras et al. 2020 (StyleGAN2, arXiv:1912.04958, appendix B): a penalty that is due every k steps adds an update to
+    those k; with c = k / (k + 1) the rate times c, and beta1^c, beta2^c, k + 1 updates do what k did without it.
+    """
+    periods = sorted(turn.every for turn in turns if turn.gradient and entry in turn.trains)
+    share = 1.0 / (1.0 + sum(periods[0] / every for every in periods if every > periods[0]))
+    if share == 1.0 or optim.name not in ("adam", "adamw"):
+        return optim, 1.0
+    return dataclasses.replace(optim, b1=optim.b1**share, b2=optim.b2**share), share
+
+
 def schedule(optim: EntryOptim, steps: int) -> optax.Schedule:
-    """Step (from 0) -> learning rate: linear warm-up, then constant, linear or cosine until `steps`."""
+    """Step (from 0) -> learning rate: linear warm-up, then constant, linear or cosine.
+
+    The last two end at `schedule_steps` or else at `steps`; from there on the rate stays as it is.
+    """
     peak, final = optim.learning_rate, optim.final_learning_rate
-    decay_steps = max(steps - optim.warmup_steps, 1)
+    decay_steps = max((optim.schedule_steps or steps) - optim.warmup_steps, 1)
     after = {
         "constant": lambda: optax.constant_schedule(peak),
         "linear": lambda: optax.linear_schedule(peak, final, decay_steps),
@@ -45,8 +67,8 @@ def transform(optim: EntryOptim) -> optax.GradientTransformation:
     direction = {
         "adam": lambda: optax.scale_by_adam(optim.b1, optim.b2, optim.eps),
         "adamw": lambda: optax.scale_by_adam(optim.b1, optim.b2, optim.eps),
-        "rmsprop": lambda: optax.scale_by_rms(optim.b2, optim.eps),
-        "sgd": lambda: optax.trace(optim.b1),
+        "rmsprop": lambda: optax.scale_by_rms(optim.decay, optim.eps, eps_in_sqrt=False),
+        "sgd": lambda: optax.trace(optim.momentum),
     }[optim.name]()
     clip = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm else []
     decay = [optax.add_decayed_weights(optim.weight_decay, decay_mask)] if optim.weight_decay else []

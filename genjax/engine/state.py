@@ -6,18 +6,19 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from genjax.engine import averages as ema
-from genjax.engine import optimizers
+from genjax.engine import averages, optimizers
 from genjax.engine.averages import EMA
 from genjax.experiment import Experiment
 from genjax.models.base import Model, Params
 from genjax.spec import DataSpec
 
+__all__ = ["TrainState", "averaged", "create", "ema_entries", "optimized_entries", "trained_entries"]
+
 Tree = Any
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """`opt_state` and `ema` have an entry for each network that is trained; frozen ones have neither."""
+    """`opt_state` has an entry for each network that is trained by gradient, `ema` for each that is averaged."""
 
     step: jax.Array  # () int32, steps done
     params: Params
@@ -32,6 +33,12 @@ def trained_entries(experiment: Experiment) -> tuple[str, ...]:
     return tuple(entry for entry in dict.fromkeys(named) if entry not in experiment.train.freeze)
 
 
+def optimized_entries(experiment: Experiment) -> tuple[str, ...]:
+    """The trained entries that have an optimizer: some turn trains them by gradient."""
+    by_gradient = {entry for turn in experiment.model.turns if turn.gradient for entry in turn.trains}
+    return tuple(entry for entry in trained_entries(experiment) if entry in by_gradient)
+
+
 def ema_entries(experiment: Experiment) -> tuple[str, ...]:
     """The entries with a moving average: `train.ema_entries`, or all that are trained; none without one."""
     if not (experiment.train.ema_decay or experiment.train.ema_power):
@@ -42,16 +49,16 @@ def ema_entries(experiment: Experiment) -> tuple[str, ...]:
 
 def create(model: Model, experiment: Experiment, spec: DataSpec, key: jax.Array) -> TrainState:
     """The state before the first step. Pure: run it under `jit` with output shardings to create it sharded."""
-    params, model_state = model.init(key, spec)
+    params, model_state = model.init(key, spec, experiment.data.batch_size)
     train = experiment.train
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state={
             entry: optimizers.transform(optimizers.of_entry(experiment.optim, entry)).init(params[entry])
-            for entry in trained_entries(experiment)
+            for entry in optimized_entries(experiment)
         },
-        ema=ema.create(params, model_state, ema_entries(experiment), train.ema_decay, train.ema_power),
+        ema=averages.create(params, model_state, ema_entries(experiment), train.ema_decay, train.ema_power),
         model_state=model_state,
     )
 

@@ -1,56 +1,81 @@
-"""How good a state is: the model's own sums over the validation split, and distances between sets of samples."""
+"""How good a state is, on the run's own data and in its tasks: the model's sums over a split, metrics on samples."""
 
 from collections import defaultdict
+from typing import NamedTuple
 
-import numpy as np
-
-from genjax.data import Dataset, validation_batches
+from genjax.data import Dataset, load, require_unchanged, split_batches
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState
-from genjax.errors import UsageError, UserError
-from genjax.evaluation.sampling import draw
-from genjax.metrics import SET_METRICS, check_names
+from genjax.errors import UserError
+from genjax.evaluation.measure import Measure
+from genjax.experiment import Task
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+class _Part(NamedTuple):
+    task: Task
+    dataset: Dataset
+    measure: Measure
+
+
+class Evaluation:
+    """Everything that a run is measured on. Data and statistics of references are kept from one call to the next."""
+
+    def __init__(self, engine: Engine, dataset: Dataset):
+        """Raises UserError where a task's data is of another kind than the run's; UsageError as `Measure`."""
+        self.engine = engine
+        config, model = engine.experiment.eval, engine.model
+        own = Task(examples=config.examples, metrics=(*model.metrics, *config.metrics))
+        self.parts = {"": _part(engine, dataset, own)}
+        for name, task in config.tasks.items():
+            try:
+                self.parts[f"{name}/"] = _part(engine, dataset, task)
+            except UserError as error:
+                raise type(error)(f"eval.tasks {name}: {error}") from None
+
+    def __call__(self, state: TrainState) -> dict[str, float]:
+        """Metric -> value; those of a task as TASK/METRIC.
+
+        `<metric>_count` says over how many examples or tokens, once for each different count. A metric that nothing
+        counted for is not there.
+        """
+        values = {}
+        for prefix, part in self.parts.items():
+            measured = _sums(self.engine, state, part.dataset, part.task) | part.measure(state)
+            values |= {f"{prefix}{metric}": value for metric, value in measured.items()}
+        return values
 
 
 def evaluate(engine: Engine, state: TrainState, dataset: Dataset) -> dict[str, float]:
-    """Metric -> value over the validation split (or its first `eval.examples`).
+    """One `Evaluation`."""
+    return Evaluation(engine, dataset)(state)
 
-    `<metric>_count` says over how many examples or tokens, once for each different count.
-    """
-    config = engine.experiment.eval
-    sums, counts = defaultdict(float), defaultdict(float)
+
+def _part(engine: Engine, dataset: Dataset, task: Task) -> _Part:
+    """Raises UserError where there is no such split, or where the model cannot read other data as its own."""
+    if task.data is not None:
+        tokenizer = dataset.tokenizer
+        dataset = load(task.data, tokenizer=tokenizer)
+        require_unchanged(dataset, engine.spec, tokenizer)
+    if task.split not in dataset.splits:
+        raise UserError(f"there is no {task.split} split; this data has {', '.join(dataset.splits)}")
+    return _Part(task, dataset, Measure(engine, dataset, task.split, task.metrics, task.data))
+
+
+def _sums(engine: Engine, state: TrainState, dataset: Dataset, task: Task) -> dict[str, float]:
+    totals, counts, scales = defaultdict(float), defaultdict(float), {}
     batch_size = engine.experiment.data.batch_size
-    batches = validation_batches(dataset, batch_size, rows=engine.rows, examples=config.examples)
+    batches = split_batches(dataset, task.split, batch_size, rows=engine.rows, examples=task.examples)
     for number, batch in enumerate(batches):
-        for name, (total, count) in engine.evaluate(state, batch, number * batch_size).items():
-            sums[name] += float(total)  # float64 on the host: float32 sums lose digits over many batches
+        for name, (total, count, scale) in engine.evaluate(state, batch, number * batch_size).items():
+            totals[name] += float(total)  # float64 on the host: float32 sums lose digits over many batches
             counts[name] += float(count)
-    metrics = engine.model.finalize({name: sums[name] / max(counts[name], 1.0) for name in sums})
-    metrics |= {f"{name}_count": counts[name] for name in sums if counts[name] != counts[next(iter(sums))]}
-    if sums:
-        metrics["count"] = counts[next(iter(sums))]
-    return metrics | _set_metrics(engine, state, dataset)
-
-
-def _set_metrics(engine: Engine, state: TrainState, dataset: Dataset) -> dict[str, float]:
-    config = engine.experiment.eval
-    names = dict.fromkeys((*engine.model.set_metrics, *config.metrics))
-    check_names(names)
-    if not names:
+            scales[name] = float(scale)
+    counted = [name for name in totals if counts[name]]
+    if not counted:
         return {}
-    if engine.spec.image_shape is None:
-        raise UsageError(f"{', '.join(names)} compares images, and this run has none")
-    if engine.spec.latent_shape is not None:
-        raise UsageError(f"{', '.join(names)} compares images, and this run's data has only latents of them")
-    size = min(config.set_size, engine.spec.validation_examples)
-    # Every process reads the whole set: all compute the same numbers, and keep the same best checkpoint.
-    batches = list(validation_batches(dataset, engine.experiment.data.batch_size, examples=size))
-    real = {k: np.concatenate([b[k][b["valid"]] for b in batches]) for k in ("image", "label") if k in batches[0]}
-    count = len(real["image"])  # without the unreadable ones
-    if not count:
-        raise UserError(f"{', '.join(names)}: none of the first {size} validation images can be read")
-    options = engine.model.Options()
-    fields = ("image", "label") if engine.model.needs_data(options) else ("label",)
-    conditions = {name: real[name] for name in fields if name in real}
-    generated = draw(engine, state, count, seed=engine.experiment.train.seed, options=options, given=conditions)
-    return {name: float(SET_METRICS[name](real["image"], generated["image"])) for name in names}
+    first = counts[counted[0]]
+    averages = {name: scales[name] * totals[name] / counts[name] for name in counted}
+    metrics = engine.model.finalize({**averages, "count": first})
+    return metrics | {f"{name}_count": counts[name] for name in counted if counts[name] != first}

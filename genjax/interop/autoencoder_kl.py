@@ -1,4 +1,4 @@
-"""`AutoencoderKL` of diffusers (Stable Diffusion's first stage) as parameters of VAE(network="spatial")."""
+"""`AutoencoderKL` of diffusers, Stable Diffusion's first stage, as parameters of a VAE with a SpatialAutoencoder."""
 
 from collections.abc import Mapping
 
@@ -6,16 +6,23 @@ import numpy as np
 
 from genjax.errors import UserError
 
+__all__ = ["from_diffusers"]
+
 Tree = dict[str, dict | np.ndarray]
 
 
-def from_diffusers(tensors: Mapping[str, np.ndarray]) -> Tree:
+def from_diffusers(tensors: Mapping[str, np.ndarray], likelihood: str = "gaussian") -> Tree:
     """The params {"encoder": ..., "decoder": {"network": ...}} of a VAE with the same widths and blocks, float32.
+
+    Weights without quant_conv and post_quant_conv, such as Stable Diffusion 3's and Flux's, are those of
+    SpatialAutoencoder(latent_convs=False).
 
     Args:
       tensors: name -> array, as in diffusion_pytorch_model.safetensors of a folder `vae`, such as
         "encoder.conv_in.weight". The attention's names of before diffusers 0.14 (query, key, value, proj_attn) are
         understood as well.
+      likelihood: of the VAE. "gaussian" has a log_sigma, which only its loss reads and the file doesn't have: it gets
+        the 0 of its initialization.
 
     Raises:
       UserError: a tensor is missing.
@@ -46,7 +53,7 @@ def from_diffusers(tensors: Mapping[str, np.ndarray]) -> Tree:
     def middle(name: str) -> Tree:
         heads = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0"}
         attention = {ours: dense(f"{name}.attentions.0.{theirs}") for ours, theirs in heads.items()}
-        del attention["key"]["bias"]  # without effect: see SelfAttention
+        del attention["key"]["bias"]  # without effect: see nn.attend.Attend
         attention["norm"] = norm(f"{name}.attentions.0.group_norm")
         return {"attention": attention} | {f"block_{i}": block(f"{name}.resnets.{i}") for i in (0, 1)}
 
@@ -67,6 +74,8 @@ def from_diffusers(tensors: Mapping[str, np.ndarray]) -> Tree:
                 tree[f"{path}_{lower}"] = conv(f"{stage}.{path}samplers.0.conv")
         return tree
 
-    encoder = half("encoder", "down") | {"quantize": conv("quant_conv")}
-    decoder = half("decoder", "up") | {"dequantize": conv("post_quant_conv")}
-    return {"encoder": encoder, "decoder": {"network": decoder}}
+    encoder, decoder = half("encoder", "down"), half("decoder", "up")
+    if any(name.startswith(("quant_conv.", "post_quant_conv.")) for name in tensors):
+        encoder["quantize"], decoder["dequantize"] = conv("quant_conv"), conv("post_quant_conv")
+    log_sigma = {"log_sigma": np.zeros((), np.float32)} if likelihood == "gaussian" else {}
+    return {"encoder": encoder, "decoder": {"network": decoder, **log_sigma}}

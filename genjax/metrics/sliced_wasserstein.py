@@ -1,11 +1,29 @@
 """Sliced Wasserstein distance between two sets of images, on patches of their Laplacian pyramids."""
 
+from typing import ClassVar
+
 import numpy as np
 
 from genjax.errors import UserError
+from genjax.metrics.base import Metric
+from genjax.spec import Field, Image
+
+__all__ = ["SlicedWasserstein", "laplacian_pyramid", "patches", "sliced_wasserstein", "wasserstein_1d"]
 
 POSITIONS = 128  # patches of an image at a level
 DIRECTIONS = 512  # random projections
+
+
+class SlicedWasserstein(Metric):
+    """`swd` between two sets of images; see `sliced_wasserstein`."""
+
+    needs: ClassVar[type[Field]] = Image
+
+    def result(self) -> dict[str, float]:
+        real, made = (statistics.get(self.name, []) for statistics in (self.references, self.outputs))
+        if not real or not made:
+            raise UserError("swd compares two sets of images, and one is empty")
+        return {"swd": sliced_wasserstein(np.concatenate(real), np.concatenate(made))}
 
 
 def sliced_wasserstein(real_NHWC: np.ndarray, fake_NHWC: np.ndarray) -> float:

@@ -1,39 +1,58 @@
 """Every system of the suite. Importing it loads jax, flax, optax and numpy, and nothing else."""
 
-from genjax.models.base import DataSpec, LossOutput, Model, SampleOptions, Turn
-from genjax.models.denoisers import DiTConfig, UNetConfig, dit
-from genjax.models.diffusion import Diffusion
+from genjax.models.base import LossOutput, Model, SampleOptions, Term, Turn
+from genjax.models.classifier import Classifier
+from genjax.models.diffusion import KL_F8, Diffusion, Latents, Pixels
 from genjax.models.gan import GAN
-from genjax.models.gpt import GPT
-from genjax.models.latent_diffusion import LatentDiffusion
+from genjax.models.language import GPT
 from genjax.models.vae import VAE
-
-SYSTEMS: dict[str, type[Model]] = {}
-
-
-def register(system: type[Model]) -> type[Model]:
-    """Makes a system known by its class name, so that runs of it can be restored; usable as a decorator."""
-    SYSTEMS[system.__name__] = system
-    return system
-
-
-for _system in (VAE, GAN, GPT, Diffusion, LatentDiffusion):
-    register(_system)
+from genjax.networks import (
+    DCGAN,
+    MLPGAN,
+    ConvAutoencoder,
+    ConvClassifier,
+    DenseAutoencoder,
+    DiTConfig,
+    PatchGAN,
+    SpatialAutoencoder,
+    UNetConfig,
+    dit,
+)
+from genjax.registry import register
+from genjax.spec import DataSpec, Field, Image, Label, Latent, Mask, Real, Tokens, require
 
 __all__ = [
+    "DCGAN",
     "GAN",
     "GPT",
-    "SYSTEMS",
+    "KL_F8",
+    "MLPGAN",
     "VAE",
+    "Classifier",
+    "ConvAutoencoder",
+    "ConvClassifier",
     "DataSpec",
+    "DenseAutoencoder",
     "DiTConfig",
     "Diffusion",
-    "LatentDiffusion",
+    "Field",
+    "Image",
+    "Label",
+    "Latent",
+    "Latents",
     "LossOutput",
+    "Mask",
     "Model",
+    "PatchGAN",
+    "Pixels",
+    "Real",
     "SampleOptions",
+    "SpatialAutoencoder",
+    "Term",
+    "Tokens",
     "Turn",
     "UNetConfig",
     "dit",
     "register",
+    "require",
 ]

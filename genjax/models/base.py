@@ -1,19 +1,17 @@
 """The contract: a generative model is a game played in turns, described by pure functions over pytrees.
 
-A model is a frozen dataclass of hyper-parameters. `params` and `state` are dicts with one entry per network; an
-entry, not a turn, owns an optimizer and an EMA copy. A batch is a dict of arrays with a leading batch dimension:
+A model is a frozen dataclass of hyper-parameters. `params` and `state` are dicts with one entry per network; an entry,
+not a turn, owns an optimizer and an average. A batch is a dict of arrays with a leading batch dimension:
 
-    index   (B,)          int32, the example's position in the global batch: all noise is drawn from it
-    image   (B, H, W, C)  float32 in [-1, 1]
-    latent  (B, h, w, 2 Z)  float32, mean and log variance of a first stage's latents (in the images' place)
-    label   (B,)          int32
-    tokens  (B, T + 1)    int32; tokens[:, :-1] are the inputs, tokens[:, 1:] the targets
-    mask    (B, T)        bool, the targets that count (optional)
-    bytes   (B, T)        int32, UTF-8 bytes each target stands for (validation of text only)
-    valid   (B,)          bool, False for rows that only fill up the last validation batch (validation only)
+    index   (B,)  int32, the example's position in the global batch: all noise is drawn from it
+    NAME    (B, ...)  each field of the data by its name, with NAME_length and NAME_present where its kind has them
+    mask    (B, T)  bool, the targets of `tokens` that count (optional)
+    bytes   (B, T)  int32, UTF-8 bytes that each target of `tokens` stands for (validation of text only)
+    valid   (B,)  bool, False for rows that only fill up the last validation batch (validation only)
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import flax.linen as nn
@@ -21,9 +19,29 @@ import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError, UserError
-from genjax.spec import DataSpec
+from genjax.models.options import Given, LabelOptions, Layout, SampleOptions
+from genjax.spec import DataSpec, Field
 
-ROW = 8  # samples that may belong together, such as the steps of an interpolation: `draw` keeps whole rows in a call
+__all__ = [
+    "ROW",
+    "Array",
+    "Batch",
+    "Given",
+    "LabelOptions",
+    "Layout",
+    "LossOutput",
+    "Model",
+    "Params",
+    "SampleOptions",
+    "Term",
+    "Tree",
+    "Turn",
+    "require_agreement",
+    "require_turn",
+    "valid_rows",
+]
+
+ROW = 8  # samples that may belong together, such as the steps of an interpolation: they are drawn in one call
 
 Array = jax.Array
 Tree = Any
@@ -32,32 +50,65 @@ Batch = dict[str, Array]
 
 
 class Turn(NamedTuple):
-    """One player's move: the entries it trains, due at the steps where (step + 1) % every == 0."""
+    """One player's move, due at every `every`-th step from step `start` on.
+
+    Attributes:
+      trains: the entries that the turn changes; every other entry stays as it is.
+      gradient: by the gradient of the loss and an optimizer; False: by `Model.update` alone, as EM does.
+    """
 
     name: str
     trains: tuple[str, ...]
     every: int = 1
+    start: int = 0
+    gradient: bool = True
+
+
+class Term(NamedTuple):
+    """A number that stands for `scale * total / count`, where total and count are sums over examples (or tokens).
+
+    The step adds totals and counts over micro-batches and replicas before it divides: a term is the same number
+    however the batch is cut, also where the counts of two terms differ. `scale` must not depend on the batch.
+    """
+
+    total: Array
+    count: Array
+    scale: Array | float = 1.0
+
+    @staticmethod
+    def mean(x: Array, weight: Array | None = None, scale: Array | float = 1.0) -> "Term":
+        """scale times the mean of x, weighted by `weight` of x's shape where it is given."""
+        if weight is None:
+            return Term(jnp.sum(x), jnp.float32(x.size), scale)
+        return Term(jnp.sum(x * weight), jnp.sum(weight.astype(jnp.float32)), scale)
+
+    @property
+    def value(self) -> Array:
+        """0 where nothing counts."""
+        return self.scale * self.total / jnp.maximum(self.count, jnp.finfo(jnp.float32).tiny)
 
 
 class LossOutput(NamedTuple):
-    """`loss` and each of `metrics` are float32 means over `weight` (examples, or unmasked tokens)."""
+    """What a turn computes from a batch, or from a part of it.
 
-    loss: Array
-    weight: Array
-    metrics: dict[str, Array]
+    Attributes:
+      terms: the loss is the sum of their values. Only totals are differentiated, never counts and scales.
+      metrics: what else is logged, by name.
+      state: the model state after this (micro-)batch, the same on every replica.
+      sums: arrays added over micro-batches and replicas, for `Model.update`.
+      rows: arrays (B, ...) that `Model.update` gets for the whole batch, in its order.
+    """
+
+    terms: dict[str, Term]
+    metrics: dict[str, Term]
     state: Tree
+    sums: Tree = {}
+    rows: Tree = {}
 
-
-@dataclasses.dataclass(frozen=True)
-class SampleOptions:
-    """What a user may choose when sampling; a model extends it. Hashable, static under `jit`."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LabelOptions(SampleOptions):
-    """Of a model that may be conditional on the label; `Model.check` refuses `label` where it is not."""
-
-    label: tuple[int, ...] = ()  # classes, in turn; () = all
+    @property
+    def loss(self) -> Array:
+        """() of this batch alone."""
+        return sum((term.value for term in self.terms.values()), jnp.float32(0))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,18 +119,36 @@ class Model:
 
     Options: ClassVar[type[SampleOptions]] = SampleOptions  # what `sample` takes
     best: ClassVar[tuple[str, str]] = ("loss", "min")  # the validation metric that picks the best checkpoint
-    set_metrics: ClassVar[tuple[str, ...]] = ()  # of genjax.metrics: computed over a set of samples
+    metrics: ClassVar[tuple[str, ...]] = ()  # of genjax.metrics: measured on samples at every evaluation
     measured: ClassVar[tuple[str, ...]] = ()  # fields that only evaluation reads: `genjax eval` may change them
     rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
+
+    # What the model is.
 
     @property
     def turns(self) -> tuple[Turn, ...]:
         raise NotImplementedError
 
+    def networks(self) -> dict[str, nn.Module]:
+        """The Linen modules, by entry: what others may import and reuse."""
+        raise NotImplementedError
+
+    def expects(self) -> dict[str, Field]:
+        """The fields of the data, as far as the model's own hyper-parameters tell: for plans without data."""
+        return {}
+
+    def resolve(self, spec: DataSpec) -> Self:
+        """The model with every field that the data decides filled in. Raises UserError where they disagree."""
+        return self
+
+    def on(self, platform: str) -> Self:
+        """The model as it should run on "cpu", "gpu" or "tpu": the same numbers, another implementation."""
+        return self
+
     @property
-    def previews(self) -> dict[str, SampleOptions]:
-        """The samples drawn during training: name -> options."""
-        return {"sample": self.Options()}
+    def couples_batch(self) -> bool:
+        """Whether an example's loss depends on the others of its batch, as batch normalization makes it."""
+        return False
 
     @property
     def stack(self) -> Any:
@@ -90,37 +159,52 @@ class Model:
         """The model with these fields of its stack replaced: for plans, which compile other depths."""
         raise NotImplementedError
 
-    def networks(self) -> dict[str, nn.Module]:
-        """The Linen modules, by entry: what others may import and reuse."""
-        raise NotImplementedError
+    # How it learns.
 
-    def resolve(self, spec: DataSpec) -> Self:
-        """The model with every field that the data decides filled in. Raises UserError where they disagree."""
-        return self
-
-    def on(self, platform: str) -> Self:
-        """The model as it should run on "cpu", "gpu" or "tpu": the same numbers, another implementation."""
-        return self
-
-    def init(self, key: Array, spec: DataSpec) -> tuple[Params, Tree]:
+    def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
+        """(params, state) before the first step, by entry; `batch_size` for state that belongs to rows."""
         raise NotImplementedError
 
     def loss(
         self, turn: str, params: Params, state: Tree, batch: Batch, key: Array, *, step: Array, train: bool
     ) -> LossOutput:
+        """What the turn minimizes, over the batch or a part of it."""
         raise NotImplementedError
 
-    def project(self, turn: str, params: Params) -> Params:
-        """Applied after a turn's update, to the entries it trained: a constraint set, such as WGAN's clipping."""
-        return params
+    def update(
+        self, turn: str, params: Params, state: Tree, sums: Tree, rows: Tree, *, step: Array
+    ) -> tuple[Params, Tree]:
+        """Runs once a turn, after the optimizer, on what `loss` left in `sums` and `rows` of the whole batch.
 
-    def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, tuple[Array, Array]]:
-        """Metric -> (sum, count) over the batch; rows where `valid` is False count nothing."""
+        Codebooks by moving averages, replay pools, constraint sets such as WGAN's clipping, EM. Only the entries that
+        the turn trains may change in `params`.
+        """
+        return params, state
+
+    # How good it is.
+
+    def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
+        """Metrics over a validation batch; rows where `valid` is False count nothing."""
         raise NotImplementedError
 
     def finalize(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity."""
+        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity.
+
+        `count` says over how many examples or tokens the first of them is.
+        """
         return metrics
+
+    # What it makes; a model that makes nothing, such as a classifier, leaves `sample` out.
+
+    @property
+    def samples(self) -> bool:
+        """Whether there is a `sample`."""
+        return type(self).sample is not Model.sample
+
+    @property
+    def previews(self) -> dict[str, SampleOptions]:
+        """The samples drawn during training: name -> options."""
+        return {"sample": self.Options()} if self.samples else {}
 
     def check(self, options: SampleOptions) -> SampleOptions:
         """The options with what they leave open filled in. Raises UsageError where they do not go with the model."""
@@ -128,47 +212,50 @@ class Model:
             raise UsageError("--label: this model was trained without labels (--model.conditional)")
         return options
 
-    def needs_data(self, options: SampleOptions) -> bool:
-        """Whether `sample` takes images of the validation split as conditions."""
-        return False
+    def needs(self, options: SampleOptions) -> tuple[str, ...]:
+        """The fields of validation examples that `sample` takes as conditions."""
+        return ()
+
+    def outputs(self, spec: DataSpec) -> dict[str, Field]:
+        """The fields of what `sample` returns: how they are shown and measured."""
+        return {}
+
+    def layout(self, options: SampleOptions) -> Layout:
+        return Layout()
 
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: SampleOptions
     ) -> dict[str, Array]:
         """Draws one sample for each row of `conditions`, which always holds `index` (N,).
 
-        Returns {"image": (N, H, W, C)} in [-1, 1], perhaps with {"trajectory": (N, K, H, W, C)}, how each came to be;
-        or {"tokens": (N, T), "length": (N,)}. `columns` (N,), all the same number, beside images that belong together
-        in rows, says how many a row of the grid has.
+        Returns the arrays of `outputs`, as a batch would hold them; perhaps with `trajectory` (N, K, H, W, C), how each
+        image came to be, and with arrays that only `layout` names.
+        """
+        raise NotImplementedError
+
+    # A first stage, whose codes other models learn.
+
+    @property
+    def code(self) -> Field | None:
+        """The kind of its codes, of a resolved model: continuous (Latent) or ids (Tokens); None: no first stage."""
+        return None
+
+    def encode(self, params: Params, state: Tree, batch: Batch, key: Array) -> Array:
+        """The batch's codes, as the field `code` holds them: of a Latent mean and log variance."""
+        raise NotImplementedError
+
+    def decode(self, params: Params, state: Tree, code: Array, batch: Batch) -> Array:
+        """The images (B, H, W, C) in [-1, 1] of codes: of a Latent those of one latent (B, h, w, Z) each.
+
+        `batch` holds what the codes are conditioned on, such as `label`.
         """
         raise NotImplementedError
 
 
-def valid_rows(batch: Batch) -> Array:
+def valid_rows(batch: Mapping[str, Array]) -> Array:
     """(B,) float32: 1 for the rows that count, 0 for those that fill up the last validation batch."""
     valid = batch.get("valid")
     return jnp.ones(batch["index"].shape, jnp.float32) if valid is None else valid.astype(jnp.float32)
-
-
-NEEDS = {
-    "image_shape": "images",
-    "latent_shape": "latents (made by `genjax encode`)",
-    "classes": "labels",
-    "vocabulary": "text",
-    "context": "text",
-}
-
-
-def require(spec: DataSpec, field: str, system: str) -> Any:
-    """The field of the spec, or a UserError that says what kind of data the system needs."""
-    value = getattr(spec, field)
-    if field == "image_shape" and spec.latent_shape is not None:
-        value = None  # the shape of images that are not there
-    if value is None:
-        raise UserError(
-            f"{system} needs data with {NEEDS[field]}; this data has none (see --data.source and --data.path)"
-        )
-    return value
 
 
 def require_agreement(model: Model, **found) -> None:
@@ -176,3 +263,10 @@ def require_agreement(model: Model, **found) -> None:
     for name, value in found.items():
         if (given := getattr(model, name)) not in (None, 0, value):
             raise UserError(f"model.{name} is {given}, but the data has {value}: leave model.{name} out")
+
+
+def require_turn(model: Model, turn: str) -> None:
+    """Raises UserError where the model has no such turn."""
+    names = [known.name for known in model.turns]
+    if turn not in names:
+        raise UserError(f"{type(model).__name__} has no turn '{turn}': its turns are {', '.join(names)}")

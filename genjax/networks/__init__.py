@@ -1,0 +1,26 @@
+"""Whole networks, each with its configuration beside it."""
+
+from genjax.networks.autoencoder import AutoencoderConfig, ConvAutoencoder, DenseAutoencoder
+from genjax.networks.base import Denoiser
+from genjax.networks.classifier import ConvClassifier
+from genjax.networks.dit import DiTConfig, dit
+from genjax.networks.gan import DCGAN, MLPGAN, GANConfig
+from genjax.networks.patch import PatchGAN
+from genjax.networks.spatial_autoencoder import SpatialAutoencoder
+from genjax.networks.unet import UNetConfig
+
+__all__ = [
+    "DCGAN",
+    "MLPGAN",
+    "AutoencoderConfig",
+    "ConvAutoencoder",
+    "ConvClassifier",
+    "Denoiser",
+    "DenseAutoencoder",
+    "DiTConfig",
+    "GANConfig",
+    "PatchGAN",
+    "SpatialAutoencoder",
+    "UNetConfig",
+    "dit",
+]

@@ -1,15 +1,98 @@
-"""Encoders from an image to features and decoders back: dense, or convolutional with halved resolutions."""
+"""Networks of a VAE: an encoder from an image to features, and a decoder back; dense, or convolutional."""
 
+import dataclasses
 import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.errors import UsageError
 from genjax.nn.conv import Downsample, Upsample, crop_to
 from genjax.nn.sharding import BATCH, constrain
+from genjax.registry import register
+
+__all__ = [
+    "AutoencoderConfig",
+    "ConvAutoencoder",
+    "ConvDecoder",
+    "ConvEncoder",
+    "DenseAutoencoder",
+    "DenseDecoder",
+    "DenseEncoder",
+    "require_widths",
+    "with_label_planes",
+]
 
 Array = jax.Array
+Shape = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig:
+    """Base of the configurations: a VAE asks its network for these members, and for no others.
+
+    The modules take labels (B,) int32 where `classes` is not 0, and compute in `dtype`.
+    """
+
+    def latent_shape(self, image_shape: tuple[int, int, int], latent: int) -> Shape:
+        """The shape of one example's z: (latent,), or (h, w, latent) where z keeps the picture's layout.
+
+        Raises:
+          UserError: images of this shape cannot be encoded.
+        """
+        return (latent,)
+
+    def encoder(self, features: int, classes: int = 0, dtype: str | None = None) -> nn.Module:
+        """(B, H, W, C), optionally (B,) labels -> `latent_shape` with `features` in place of `latent`."""
+        raise NotImplementedError
+
+    def decoder(self, image_shape: tuple[int, int, int], classes: int = 0, dtype: str | None = None) -> nn.Module:
+        """(B, *latent_shape), optionally (B,) labels -> (B, H, W, C)."""
+        raise NotImplementedError
+
+
+def require_widths(config: AutoencoderConfig) -> None:
+    """Raises UsageError where the network has no widths, or one below 1."""
+    if not config.widths or min(config.widths) < 1:
+        raise UsageError(f"{type(config).__name__}: widths {config.widths} must be one positive number or more")
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class DenseAutoencoder(AutoencoderConfig):
+    """Fully connected."""
+
+    widths: tuple[int, ...] = (512, 256)  # hidden layers of the encoder; the decoder has them from last to first
+
+    def __post_init__(self):
+        require_widths(self)
+
+    def encoder(self, features: int, classes: int = 0, dtype: str | None = None) -> nn.Module:
+        return DenseEncoder(self, features, classes, dtype)
+
+    def decoder(self, image_shape: tuple[int, int, int], classes: int = 0, dtype: str | None = None) -> nn.Module:
+        return DenseDecoder(self, image_shape, classes, dtype)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class ConvAutoencoder(AutoencoderConfig):
+    """Convolutional, with a dense layer between the smallest grid and z."""
+
+    widths: tuple[int, ...] = (
+        32,
+        64,
+    )  # channels; each halves the resolution, the decoder doubles it from last to first
+
+    def __post_init__(self):
+        require_widths(self)
+
+    def encoder(self, features: int, classes: int = 0, dtype: str | None = None) -> nn.Module:
+        return ConvEncoder(self, features, classes, dtype)
+
+    def decoder(self, image_shape: tuple[int, int, int], classes: int = 0, dtype: str | None = None) -> nn.Module:
+        return ConvDecoder(self, image_shape, classes, dtype)
 
 
 def one_hot(label_B: Array, classes: int, like: Array) -> Array:
@@ -28,7 +111,7 @@ def with_label_planes(x_BHWC: Array, label_B: Array | None, classes: int) -> Arr
 class DenseEncoder(nn.Module):
     """(B, H, W, C), optionally (B,) labels -> (B, features)."""
 
-    widths: tuple[int, ...]
+    config: DenseAutoencoder
     features: int
     classes: int = 0
     dtype: str | None = None
@@ -38,7 +121,7 @@ class DenseEncoder(nn.Module):
         x = x_BHWC.reshape(x_BHWC.shape[0], -1)
         if label_B is not None:
             x = jnp.concatenate([x, one_hot(label_B, self.classes, x)], axis=-1)
-        for width in self.widths:
+        for width in self.config.widths:
             x = nn.gelu(nn.Dense(width, dtype=self.dtype)(x))
         return nn.Dense(self.features, dtype=self.dtype)(x)
 
@@ -46,7 +129,7 @@ class DenseEncoder(nn.Module):
 class DenseDecoder(nn.Module):
     """(B, features), optionally (B,) labels -> (B, H, W, C)."""
 
-    widths: tuple[int, ...]  # as the encoder's: used from last to first
+    config: DenseAutoencoder
     image_shape: tuple[int, int, int]
     classes: int = 0
     dtype: str | None = None
@@ -56,7 +139,7 @@ class DenseDecoder(nn.Module):
         x = z_BF
         if label_B is not None:
             x = jnp.concatenate([x, one_hot(label_B, self.classes, x)], axis=-1)
-        for width in reversed(self.widths):
+        for width in reversed(self.config.widths):
             x = nn.gelu(nn.Dense(width, dtype=self.dtype)(x))
         x = nn.Dense(math.prod(self.image_shape), dtype=self.dtype)(x)
         return x.reshape(-1, *self.image_shape)
@@ -65,7 +148,7 @@ class DenseDecoder(nn.Module):
 class ConvEncoder(nn.Module):
     """(B, H, W, C), optionally (B,) labels as constant planes -> (B, features). Each width halves the resolution."""
 
-    widths: tuple[int, ...]
+    config: ConvAutoencoder
     features: int
     classes: int = 0
     dtype: str | None = None
@@ -73,7 +156,7 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: Array, label_B: Array | None = None) -> Array:
         x = with_label_planes(x_BHWC, label_B, self.classes)
-        for width in self.widths:
+        for width in self.config.widths:
             x = constrain(nn.gelu(Downsample(width, dtype=self.dtype)(x)), BATCH, None, None, None)
         return nn.Dense(self.features, dtype=self.dtype)(x.reshape(x.shape[0], -1))
 
@@ -81,7 +164,7 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """(B, features), optionally (B,) labels -> (B, H, W, C). Doubles the resolution once for each width."""
 
-    widths: tuple[int, ...]  # as the encoder's: used from last to first
+    config: ConvAutoencoder
     image_shape: tuple[int, int, int]
     classes: int = 0
     dtype: str | None = None
@@ -89,13 +172,13 @@ class ConvDecoder(nn.Module):
     @nn.compact
     def __call__(self, z_BF: Array, label_B: Array | None = None) -> Array:
         height, width, channels = self.image_shape
-        scale = 2 ** len(self.widths)
-        grid = (math.ceil(height / scale), math.ceil(width / scale), self.widths[-1])
+        scale = 2 ** len(self.config.widths)
+        grid = (math.ceil(height / scale), math.ceil(width / scale), self.config.widths[-1])
         x = z_BF
         if label_B is not None:
             x = jnp.concatenate([x, one_hot(label_B, self.classes, x)], axis=-1)
         x = nn.gelu(nn.Dense(math.prod(grid), dtype=self.dtype)(x)).reshape(-1, *grid)
-        for features in reversed(self.widths[:-1]):
+        for features in reversed(self.config.widths[:-1]):
             x = nn.gelu(Upsample(features, dtype=self.dtype)(x))
             conv = nn.Conv(features, (3, 3), dtype=self.dtype)
             x = constrain(nn.gelu(conv(x)), BATCH, None, None, None)

@@ -5,19 +5,60 @@ The layers are those of the paper's code and of `AutoencoderKL` of diffusers, on
 128 have fewer groups in a normalization, where diffusers asks for one number for all widths.
 """
 
+import dataclasses
 import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.networks.autoencoder import with_label_planes
+from genjax.errors import UsageError, UserError
+from genjax.networks.autoencoder import AutoencoderConfig, require_widths, with_label_planes
 from genjax.nn import norm
-from genjax.nn.attention import attention
-from genjax.nn.dense import Dense
+from genjax.nn.attend import Attend
 from genjax.nn.sharding import BATCH, constrain
+from genjax.registry import register
+
+__all__ = ["SpatialAutoencoder", "SpatialDecoder", "SpatialEncoder", "groups_of"]
 
 Array = jax.Array
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class SpatialAutoencoder(AutoencoderConfig):
+    """z has the shape (H / f, W / f, latent), f = 2 ** (levels - 1). The defaults are those of Stable Diffusion."""
+
+    widths: tuple[int, ...] = (128, 256, 512, 512)  # channels, one a level; the resolution halves between levels
+    blocks: int = 2  # residual blocks a level of the encoder; the decoder has one more
+    latent_convs: bool = (
+        True  # a 1x1 convolution on both sides of z: Stable Diffusion 1 and 2 have them, 3 and Flux not
+    )
+
+    def __post_init__(self):
+        require_widths(self)
+        if self.blocks < 1:
+            raise UsageError(f"SpatialAutoencoder: blocks {self.blocks} must be positive")
+
+    @property
+    def downsampling(self) -> int:
+        """How many times smaller a side of z is than the image's."""
+        return 2 ** (len(self.widths) - 1)
+
+    def latent_shape(self, image_shape: tuple[int, int, int], latent: int) -> tuple[int, int, int]:
+        height, width, _ = image_shape
+        if height % self.downsampling or width % self.downsampling:
+            raise UserError(
+                f"{len(self.widths)} levels divide the image's sides by {self.downsampling}, which does not go into "
+                f"{height}x{width}: set --data.image-size, or give another number of the network's widths"
+            )
+        return (height // self.downsampling, width // self.downsampling, latent)
+
+    def encoder(self, features: int, classes: int = 0, dtype: str | None = None) -> nn.Module:
+        return SpatialEncoder(self, features, classes, dtype)
+
+    def decoder(self, image_shape: tuple[int, int, int], classes: int = 0, dtype: str | None = None) -> nn.Module:
+        return SpatialDecoder(self, image_shape[-1], classes, dtype)
 
 
 def groups_of(width: int) -> int:
@@ -61,13 +102,11 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: Array) -> Array:
         b, h, w, c = x_BHWC.shape
-        x_BT1C = GroupNorm(self.dtype, name="norm")(x_BHWC).reshape(b, h * w, 1, c)
-        # A bias of the keys would add one number to all scores of a query: softmax does not see it.
-        q, k, v = (
-            Dense(c, use_bias=name != "key", dtype=self.dtype, name=name)(x_BT1C) for name in ("query", "key", "value")
-        )
-        y = Dense(c, dtype=self.dtype, name="out")(attention(q, k, v))
-        return x_BHWC + y.reshape(b, h, w, c)
+        x_BTC = GroupNorm(self.dtype, name="norm")(x_BHWC).reshape(b, h * w, c)
+        attend = Attend(1, layout="apart", dtype=self.dtype)
+        nn.share_scope(self, attend)  # its projections stand beside the norm
+        y_BTC, _ = attend(x_BTC)
+        return x_BHWC + y_BTC.reshape(b, h, w, c)
 
 
 class Middle(nn.Module):
@@ -86,47 +125,49 @@ class Middle(nn.Module):
 class SpatialEncoder(nn.Module):
     """(B, H, W, C), optionally (B,) labels as constant planes -> (B, H / f, W / f, features), f = 2 ** (levels - 1)."""
 
-    widths: tuple[int, ...]  # one a level; the resolution halves between levels
+    config: SpatialAutoencoder
     features: int
-    blocks: int = 2  # residual blocks a level; the decoder has one more
     classes: int = 0
     dtype: str | None = None
 
     @nn.compact
     def __call__(self, x_BHWC: Array, label_B: Array | None = None) -> Array:
         x = with_label_planes(x_BHWC, label_B, self.classes)
-        x = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="conv_in")(x)
-        for level, width in enumerate(self.widths):
+        x = nn.Conv(self.config.widths[0], (3, 3), dtype=self.dtype, name="conv_in")(x)
+        for level, width in enumerate(self.config.widths):
             if level:
                 # Zeros are added at the bottom and on the right only, as the paper's code does.
                 down = nn.Conv(x.shape[-1], (3, 3), 2, ((0, 1), (0, 1)), dtype=self.dtype, name=f"down_{level}")
                 x = down(x)
-            for block in range(self.blocks):
+            for block in range(self.config.blocks):
                 x = ResidualBlock(width, self.dtype, name=f"level_{level}_block_{block}")(x)
-        x = Middle(self.widths[-1], self.dtype, name="middle")(x)
+        x = Middle(self.config.widths[-1], self.dtype, name="middle")(x)
         x = nn.silu(GroupNorm(self.dtype, name="norm_out")(x))
         x = nn.Conv(self.features, (3, 3), dtype=self.dtype, name="conv_out")(x)
-        return nn.Conv(self.features, (1, 1), dtype=self.dtype, name="quantize")(x)  # "quant_conv" of the paper's code
+        if self.config.latent_convs:  # "quant_conv" of the paper's code
+            x = nn.Conv(self.features, (1, 1), dtype=self.dtype, name="quantize")(x)
+        return x
 
 
 class SpatialDecoder(nn.Module):
     """(B, h, w, Z), optionally (B,) labels as constant planes -> (B, f h, f w, channels), f = 2 ** (levels - 1)."""
 
-    widths: tuple[int, ...]  # as the encoder's: used from last to first
+    config: SpatialAutoencoder
     channels: int
-    blocks: int = 2
     classes: int = 0
     dtype: str | None = None
 
     @nn.compact
     def __call__(self, z_BHWZ: Array, label_B: Array | None = None) -> Array:
-        x = nn.Conv(z_BHWZ.shape[-1], (1, 1), dtype=self.dtype, name="dequantize")(z_BHWZ)  # "post_quant_conv"
+        x = z_BHWZ
+        if self.config.latent_convs:  # "post_quant_conv"
+            x = nn.Conv(x.shape[-1], (1, 1), dtype=self.dtype, name="dequantize")(x)
         x = with_label_planes(x, label_B, self.classes)
-        x = nn.Conv(self.widths[-1], (3, 3), dtype=self.dtype, name="conv_in")(x)
-        x = Middle(self.widths[-1], self.dtype, name="middle")(x)
-        for level in reversed(range(len(self.widths))):
-            for block in range(self.blocks + 1):
-                x = ResidualBlock(self.widths[level], self.dtype, name=f"level_{level}_block_{block}")(x)
+        x = nn.Conv(self.config.widths[-1], (3, 3), dtype=self.dtype, name="conv_in")(x)
+        x = Middle(self.config.widths[-1], self.dtype, name="middle")(x)
+        for level in reversed(range(len(self.config.widths))):
+            for block in range(self.config.blocks + 1):
+                x = ResidualBlock(self.config.widths[level], self.dtype, name=f"level_{level}_block_{block}")(x)
             if level:
                 x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
                 x = nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype, name=f"up_{level}")(x)

@@ -1,53 +1,97 @@
-"""The decoder-only transformer: GPT-2's (Radford et al. 2019) and, by options, Llama's (Touvron et al. 2023).
+"""The transformer of text: one block, from which `networks.language` makes encoders and decoders.
 
-Shapes: B batch, T positions, S cache slots, D width, F hidden, H query heads, K key-value heads, C = D / H
-size of a head, L layers, V vocabulary padded for the hardware.
+It is GPT-2's (Radford et al. 2019) and, by the fields of `Config`, Llama's (Touvron et al. 2023), BERT's (Devlin et al.
+2019) and T5's (Raffel et al. 2020).
+
+Shapes: B batch, T positions, S cache slots or positions of a memory, D width, H query heads, K key-value heads, C size
+of a head, L layers, V vocabulary padded for the hardware.
 """
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.nn.attention import Implementation, attention
-from genjax.nn.dense import Dense, DenseGeneral
+from genjax.errors import UsageError
+from genjax.nn.attend import Attend
+from genjax.nn.attention import Implementation, Mask
+from genjax.nn.cache import Cache
+from genjax.nn.feed import Activation, Feed
 from genjax.nn.noise import Dropout
+from genjax.nn.positions import RelativeBias
 from genjax.nn.sharding import BATCH, constrain
+from genjax.nn.stack import Remat, stacked
+
+__all__ = ["INIT", "RULES", "Block", "Caches", "Config", "Shared", "Transformer", "empty_cache"]
 
 Array = jax.Array
 
-MASKED = -1e30  # the logit of an id that must not be drawn: its probability is exactly 0
-
-REMAT_POLICIES = {  # what the forward pass keeps of a block for the backward pass
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,  # outputs of the dense layers
-    "full": jax.checkpoint_policies.nothing_saveable,  # its input only
-}
+INIT = nn.initializers.normal(0.02)
+SIZES = (
+    *("layers", "heads", "kv_heads", "head_size", "width", "hidden", "context", "vocabulary", "unroll"),
+    "vocabulary_multiple",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Hyper-parameters of the decoder; `genjax.models.GPT` documents them."""
+    """Hyper-parameters of every transformer of text. The defaults are GPT-2's.
 
-    layers: int
-    heads: int
-    kv_heads: int
-    width: int
-    hidden: int
-    context: int
-    vocabulary: int
-    padded_vocabulary: int
-    dropout: float
-    positions: Literal["learned", "rope"]
-    norm: Literal["layer", "rms"]
-    mlp: Literal["gelu", "swiglu"]
-    tied: bool
-    bias: bool
-    remat: Literal["none", "dots", "full"]
-    unroll: int
-    attention: Implementation
-    dtype: str | None
+    Llama: positions="rope", norm="rms", mlp="swiglu", tied=False, bias=False.
+    BERT: order="post", mlp="gelu_exact", eps=1e-12.
+    T5: positions="relative", norm="rms", mlp="relu", bias=False, score_scale=1.0, eps=1e-6, logit_scale=width**-0.5.
+    T5 1.1: as T5, but for mlp="geglu", tied=False and no logit_scale.
+    """
+
+    layers: int = 12
+    heads: int = 12
+    kv_heads: int | None = None  # grouped-query attention (Ainslie et al. 2023); None = as many as heads
+    head_size: int | None = None  # None = width / heads
+    width: int = 768
+    hidden: int | None = None  # of the MLP; None = 4 width
+    context: int | None = None  # None = the data's
+    vocabulary: int | None = None  # None = the data's
+    dropout: float = 0.0
+    positions: Literal["learned", "rope", "relative"] = "learned"  # relative: a bias of the scores by distance
+    norm: Literal["layer", "rms"] = "layer"
+    eps: float = 1e-5  # of the norms
+    order: Literal["pre", "post"] = "pre"  # norms before each part, or after each sum, the embeddings' too
+    mlp: Activation = "gelu"  # gelu: by tanh; swiglu and geglu have a gate
+    score_scale: float | None = None  # of attention's scores; None = 1 / sqrt(size of a head)
+    tied: bool = True  # the head is the embedding
+    logit_scale: float = 1.0  # of the features that the head reads
+    bias: bool = True
+    vocabulary_multiple: int = 128  # ids are padded to it, for the hardware's tiles and `tensor`
+    remat: Remat = "none"  # recomputed: all but matrix products, or all
+    unroll: int | None = None  # blocks compiled into one turn of the loop; None = chosen by platform
+    attention: Implementation = "auto"
+    dtype: str | None = None
+
+    def __post_init__(self):
+        name = type(self).__name__
+        for field in SIZES:
+            if (size := getattr(self, field)) is not None and size < 1:
+                raise UsageError(f"{name}: {field} is {size}, must be positive")
+        if (self.head_size is None and self.width % self.heads) or self.heads % (self.kv_heads or self.heads):
+            raise UsageError(
+                f"{name}: heads {self.heads} must divide width {self.width}, and kv_heads {self.kv_heads} heads"
+            )
+        if self.positions == "rope" and self.size % 2:
+            raise UsageError(f"{name}: rope needs an even width / heads, not {self.size}")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"{name}: dropout is {self.dropout}, must be in [0, 1)")
+
+    @property
+    def size(self) -> int:
+        """C, the size of a head."""
+        return self.head_size or self.width // self.heads
+
+    @property
+    def padded_vocabulary(self) -> int:
+        return math.ceil(self.vocabulary / self.vocabulary_multiple) * self.vocabulary_multiple
 
     @property
     def residual_init(self) -> nn.initializers.Initializer:
@@ -55,168 +99,124 @@ class Config:
         return nn.initializers.normal(0.02 / (2 * self.layers) ** 0.5)
 
 
-INIT = nn.initializers.normal(0.02)
+class Caches(NamedTuple):
+    """What a decoder has read so far, and what cross-attention reads of its memory."""
+
+    own: Cache
+    memory: Cache | None = None
+
+    def rows(self, row_B: Array) -> "Caches":
+        """The caches whose row b has read what row `row_B[b]` has: a row of the same memory, which stays."""
+        return Caches(self.own.rows(row_B), self.memory)
 
 
-class Cache(NamedTuple):
-    """Keys and values of the positions decoded so far, of all layers."""
+def empty_cache(c: Config, batch: int, slots: int, memory_slots: int | None = None) -> Caches:
+    """Caches for `slots` positions, and for a memory of `memory_slots`."""
 
-    k_LBSKC: Array
-    v_LBSKC: Array
+    def empty(slots: int) -> Cache:
+        return Cache.empty(c.layers, batch, slots, c.kv_heads or c.heads, c.size, c.dtype)
 
-    def write(self, layer: Array, start: Array | int, k_BTKC: Array, v_BTKC: Array) -> "Cache":
-        """The cache with a layer's slots start, start + 1 ... filled."""
-        new = (k_BTKC[None], v_BTKC[None])
-        at = (layer, 0, start, 0, 0)
-        return Cache(*(jax.lax.dynamic_update_slice(old, x, at) for old, x in zip(self, new)))
+    return Caches(empty(slots), None if memory_slots is None else empty(memory_slots))
 
 
-def empty_cache(c: Config, batch: int, slots: int) -> Cache:
-    """Zeros, rows split over the batch axes of the mesh and heads over `tensor`."""
-    shape = (c.layers, batch, slots, c.kv_heads, c.width // c.heads)
-    zeros = constrain(jnp.zeros(shape, c.dtype or jnp.float32), None, BATCH, None, "tensor", None)
-    return Cache(zeros, zeros)
+class Shared(NamedTuple):
+    """What all blocks of a stack see."""
+
+    mask: Mask
+    index_B: Array | None = None  # turns dropout on
+    bias_1HTS: Array | None = None
+    memory_BSD: Array | None = None
+    memory_mask: Mask = Mask()
 
 
-def rotate(x_BTHC: Array, position_T: Array) -> Array:
-    """Rotary position embedding (Su et al. 2021, equation 34), base 10000.
+class Block(nn.Module):
+    """Attention to itself, with `cross` to a memory, and the MLP, each added to its input."""
 
-    The pairs are (i, i + C/2), as in GPT-NeoX and Hugging Face's Llama, where the paper pairs (2i, 2i + 1):
-    the two differ by a fixed permutation of each head's columns.
-    """
-    half = x_BTHC.shape[-1] // 2
-    angle = position_T[:, None].astype(jnp.float32) * 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    cos, sin = jnp.cos(angle)[:, None], jnp.sin(angle)[:, None]
-    a, b = jnp.split(x_BTHC.astype(jnp.float32), 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x_BTHC.dtype)
+    config: Config
+    cross: bool = False
+
+    @nn.compact
+    def __call__(self, carry: tuple[Array, Caches | None], layer: Array, shared: Shared):
+        c = self.config
+        x_BTD, caches = carry
+        own, memory = caches or (None, None)
+        init = {"bias": c.bias, "kernel_init": INIT, "out_init": c.residual_init, "dtype": c.dtype}
+        heads = {"heads": c.heads, "kv_heads": c.kv_heads, "size": c.size, "scale": c.score_scale, **init}
+
+        def before(name: str, x_BTD: Array) -> Array:
+            return norm(c, name)(x_BTD) if c.order == "pre" else x_BTD
+
+        def add(name: str, x_BTD: Array, y_BTD: Array) -> Array:
+            x_BTD = x_BTD + Dropout(c.dropout)(y_BTD, shared.index_B)
+            return x_BTD if c.order == "pre" else norm(c, name)(x_BTD)
+
+        attend = Attend(rope=c.positions == "rope", implementation=c.attention, **heads, name="attention")
+        y_BTD, own = attend(
+            before("attention_norm", x_BTD), mask=shared.mask, bias_BHTS=shared.bias_1HTS, cache=own, layer=layer
+        )
+        x_BTD = add("attention_norm", x_BTD, y_BTD)
+        if self.cross:
+            attend = Attend(cross=True, implementation=c.attention, **heads, name="memory")
+            y_BTD, memory = attend(
+                before("memory_norm", x_BTD), shared.memory_BSD, shared.memory_mask, cache=memory, layer=layer
+            )
+            x_BTD = add("memory_norm", x_BTD, y_BTD)
+        y_BTD = Feed(c.hidden or 4 * c.width, c.mlp, **init, name="mlp")(before("mlp_norm", x_BTD))
+        x_BTD = add("mlp_norm", x_BTD, y_BTD)
+        x_BTD = constrain(x_BTD, BATCH, None, None)
+        return (x_BTD, None if caches is None else Caches(own, memory)), None
 
 
 def norm(c: Config, name: str) -> nn.Module:
     """LayerNorm or RMSNorm, statistics in float32."""
     if c.norm == "rms":
-        return nn.RMSNorm(epsilon=1e-5, dtype=c.dtype, name=name)
-    return nn.LayerNorm(epsilon=1e-5, use_bias=c.bias, use_fast_variance=False, dtype=c.dtype, name=name)
+        return nn.RMSNorm(epsilon=c.eps, dtype=c.dtype, name=name)
+    return nn.LayerNorm(epsilon=c.eps, use_bias=c.bias, use_fast_variance=False, dtype=c.dtype, name=name)
 
 
-class Attention(nn.Module):
-    """Causal self-attention. One matrix makes q, k and v, grouped so that `tensor` splits the heads."""
-
-    config: Config
-
-    @nn.compact
-    def __call__(self, x_BTD: Array, cache: Cache | None, layer: Array, start: Array | int):
-        c = self.config
-        b, t, _ = x_BTD.shape
-        group, size = c.heads // c.kv_heads, c.width // c.heads
-        dense = {"use_bias": c.bias, "dtype": c.dtype}
-        qkv = DenseGeneral((c.kv_heads, group + 2, size), kernel_init=INIT, name="qkv", **dense)(x_BTD)
-        q_BTHC = qkv[..., :group, :].reshape(b, t, c.heads, size)
-        k_BTKC, v_BTKC = qkv[..., group, :], qkv[..., group + 1, :]
-        if c.positions == "rope":
-            position_T = start + jnp.arange(t)
-            q_BTHC, k_BTKC = rotate(q_BTHC, position_T), rotate(k_BTKC, position_T)
-        if cache is None:
-            y_BTHC = attention(q_BTHC, k_BTKC, v_BTKC, causal=True, implementation=c.attention)
-        else:
-            cache = cache.write(layer, start, k_BTKC, v_BTKC)
-            seen_TS = jnp.arange(cache.k_LBSKC.shape[2]) <= start + jnp.arange(t)[:, None]
-            y_BTHC = attention(q_BTHC, cache.k_LBSKC[layer], cache.v_LBSKC[layer], mask_BTS=seen_TS[None])
-        out = DenseGeneral(c.width, axis=(-2, -1), kernel_init=c.residual_init, name="out", **dense)
-        return out(y_BTHC), cache
-
-
-class MLP(nn.Module):
-    """GPT-2's two layers with the tanh form of GELU, or SwiGLU (Shazeer 2020, equation 6)."""
+class Transformer(nn.Module):
+    """What encoders and decoders have in common: ids to features."""
 
     config: Config
 
-    @nn.compact
-    def __call__(self, x_BTD: Array) -> Array:
-        c = self.config
-        dense = {"use_bias": c.bias, "dtype": c.dtype}
-        h_BTF = Dense(c.hidden, kernel_init=INIT, name="up", **dense)(x_BTD)
-        if c.mlp == "swiglu":
-            h_BTF = h_BTF * nn.silu(Dense(c.hidden, kernel_init=INIT, name="gate", **dense)(x_BTD))
-        else:
-            h_BTF = nn.gelu(h_BTF, approximate=True)
-        return Dense(c.width, kernel_init=c.residual_init, name="down", **dense)(h_BTF)
+    def table(self) -> Array:
+        """(V, D) the embedding, a parameter of this module."""
+        return self.param("embedding", INIT, (self.config.padded_vocabulary, self.config.width))
 
-
-class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)); scanned over the layers, the cache carried along."""
-
-    config: Config
-
-    @nn.compact
-    def __call__(self, carry, layer: Array, start: Array | int, index_B: Array | None):
-        c = self.config
-        x_BTD, cache = carry
-        y_BTD, cache = Attention(c, name="attention")(norm(c, "attention_norm")(x_BTD), cache, layer, start)
-        x_BTD = x_BTD + Dropout(c.dropout)(y_BTD, index_B)
-        y_BTD = MLP(c, name="mlp")(norm(c, "mlp_norm")(x_BTD))
-        x_BTD = x_BTD + Dropout(c.dropout)(y_BTD, index_B)
-        return (constrain(x_BTD, BATCH, None, None), cache), None
-
-
-class Decoder(nn.Module):
-    """Tokens to the logits of the next ones."""
-
-    config: Config
-
-    @nn.compact
-    def __call__(
+    def features(
         self,
+        table_VD: Array,
         tokens_BT: Array,
-        index_B: Array | None = None,
+        shared: Shared,
         *,
-        cache: Cache | None = None,
-        start: Array | int = 0,
-    ):
-        """(B, T, V) float32 logits; ids that only pad the vocabulary have probability 0.
-
-        Args:
-          tokens_BT: ids, T at most the context.
-          index_B: the examples' positions in the global batch; turns dropout on and needs a "dropout" rng.
-          cache: with it, tokens stand at positions start, start + 1 ..., attend to the slots before them, and
-            (logits, cache) is returned. The caller keeps start + T within the cache's slots.
-        """
-        c = self.config
-        table_VD = self.param("embedding", INIT, (c.padded_vocabulary, c.width)).astype(c.dtype or jnp.float32)
+        caches: Caches | None = None,
+        cross: bool = False,
+        kind_BT: Array | None = None,
+        kinds: int = 0,
+    ) -> tuple[Array, Caches | None]:
+        """(B, T, D), normalized; see `Encoder` and `Decoder`."""
+        c, t, start = self.config, tokens_BT.shape[1], 0 if shared.mask.start is None else shared.mask.start
         # Whole rows for the look-up: with rows split over fsdp, XLA would replicate the activations instead.
         x_BTD = jnp.take(constrain(table_VD, "tensor", None), tokens_BT, axis=0)
         if c.positions == "learned":
             table = self.param("positions", INIT, (c.context, c.width))
-            x_BTD += jax.lax.dynamic_slice_in_dim(table, start, tokens_BT.shape[1]).astype(x_BTD.dtype)
-        x_BTD = constrain(Dropout(c.dropout)(x_BTD, index_B), BATCH, None, None)
-        (x_BTD, new_cache), _ = _stack(c)((x_BTD, cache), jnp.arange(c.layers), start, index_B)
-        x_BTD = norm(c, "final_norm")(x_BTD)
-        if c.tied:
-            logits_BTV = x_BTD @ table_VD.T
-        else:
-            head = Dense(c.padded_vocabulary, use_bias=False, kernel_init=INIT, dtype=c.dtype, name="head")
-            logits_BTV = head(x_BTD)
-        logits_BTV = constrain(logits_BTV, BATCH, None, "tensor").astype(jnp.float32)
-        if c.padded_vocabulary > c.vocabulary:
-            logits_BTV = jnp.where(jnp.arange(c.padded_vocabulary) < c.vocabulary, logits_BTV, MASKED)
-        return logits_BTV if cache is None else (logits_BTV, new_cache)
-
-
-def _stack(c: Config) -> nn.Module:
-    """The blocks, their parameters stored with a leading L."""
-    block = Block
-    if c.remat != "none":
-        # A loop keeps XLA from merging recomputation and forward pass; without one, that must be forbidden.
-        unrolled = c.unroll > 1 or c.layers == 1
-        block = nn.remat(Block, policy=REMAT_POLICIES[c.remat], prevent_cse=unrolled)
-    scanned = nn.scan(
-        block,
-        variable_axes={"params": 0},
-        split_rngs={"params": True, "dropout": True},
-        in_axes=(0, nn.broadcast, nn.broadcast),
-        length=c.layers,
-        unroll=c.unroll,
-    )
-    return scanned(c, name="blocks")
+            if shared.mask.segments_BT is None:
+                rows = jax.lax.dynamic_slice_in_dim(table, start, t)
+            else:
+                rows = jnp.take(table, shared.mask.positions(t), axis=0)
+            x_BTD += rows.astype(x_BTD.dtype)
+        if kinds:
+            x_BTD += jnp.take(self.param("kinds", INIT, (kinds, c.width)), kind_BT, axis=0).astype(x_BTD.dtype)
+        if c.order == "post":
+            x_BTD = norm(c, "embedding_norm")(x_BTD)
+        x_BTD = constrain(Dropout(c.dropout)(x_BTD, shared.index_B), BATCH, None, None)
+        if c.positions == "relative":
+            slots = t if caches is None else caches.own.k_LBSKC.shape[2]
+            bias = RelativeBias(c.heads, both_sides=not shared.mask.causal, init=INIT, name="relative")
+            shared = shared._replace(bias_1HTS=bias(t, slots, start).astype(x_BTD.dtype))
+        blocks = stacked(Block, layers=c.layers, remat=c.remat, unroll=c.unroll or 1)(c, cross, name="blocks")
+        (x_BTD, caches), _ = blocks((x_BTD, caches), jnp.arange(c.layers), shared)
+        return norm(c, "final_norm")(x_BTD) if c.order == "pre" else x_BTD, caches
 
 
 # Megatron's split (Shoeybi et al. 2019): columns, then rows, one all-reduce each; fsdp on the other side.
@@ -227,6 +227,9 @@ RULES = (
     ("blocks/attention/qkv/kernel", (None, "fsdp", "tensor", None, None)),
     ("blocks/attention/qkv/bias", (None, "tensor", None, None)),
     ("blocks/attention/out/kernel", (None, "tensor", None, "fsdp")),
+    ("blocks/memory/(query|key|value)/kernel", (None, "fsdp", "tensor")),
+    ("blocks/memory/(query|value)/bias", (None, "tensor")),
+    ("blocks/memory/out/kernel", (None, "tensor", "fsdp")),
     ("blocks/mlp/(up|gate)/kernel", (None, "fsdp", "tensor")),
     ("blocks/mlp/(up|gate)/bias", (None, "tensor")),
     ("blocks/mlp/down/kernel", (None, "tensor", "fsdp")),

@@ -4,27 +4,87 @@ arXiv:2105.05233). One class, as ADM's differs from DDPM's by four of its fields
 Shapes: B batch, H height, W width, C channels, E features of the condition.
 """
 
+import dataclasses
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError
-from genjax.networks.dit import SelfAttention
+from genjax.networks.base import Denoiser
+from genjax.nn.attend import Attend
 from genjax.nn.attention import Implementation
 from genjax.nn.dense import Dense
 from genjax.nn.embedding import sinusoids
 from genjax.nn.noise import Dropout
 from genjax.nn.norm import GroupNorm
 from genjax.nn.sharding import BATCH, constrain
+from genjax.registry import register
+
+__all__ = ["UNet", "UNetConfig"]
 
 Array = jax.Array
 
 INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")  # DDPM's
 QKV_INIT = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # of three such matrices side by side
 ZEROS = nn.initializers.zeros
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class UNetConfig(Denoiser):
+    """The U-Net of DDPM (by default, for CIFAR-10) and, with scale_shift and resample_blocks, of ADM.
+
+    ADM for ImageNet at 64 x 64: channels=192, multipliers=(1, 2, 3, 4), blocks=3, attention=(32, 16, 8), dropout=0.1,
+    head_channels=64, scale_shift=True, resample_blocks=True.
+    """
+
+    channels: int = 128  # at full resolution
+    multipliers: tuple[int, ...] = (1, 2, 2, 2)  # of the channels, by level; each level halves the resolution
+    blocks: int = 2  # residual blocks a level
+    attention: tuple[int, ...] = (16,)  # resolutions (pixels) with self-attention
+    heads: int = 1
+    head_channels: int | None = None  # instead of heads
+    dropout: float = 0.0
+    scale_shift: bool = False  # the noise level scales and shifts the normalized activations, instead of being added
+    resample_blocks: bool = False  # resolution changes within residual blocks
+    attention_implementation: Implementation = "auto"
+
+    def __post_init__(self):
+        if min(self.channels, self.blocks, self.heads, *self.multipliers) < 1 or not self.multipliers:
+            raise UsageError("UNetConfig: channels, multipliers, blocks and heads must be positive")
+        if self.head_channels is not None and self.head_channels < 1:
+            raise UsageError(f"UNetConfig: head_channels {self.head_channels} must be positive")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"UNetConfig: dropout {self.dropout} must be in [0, 1)")
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Raises UsageError where images of this shape (H, W, C) are too small for the levels, where no level has an
+        attention height, or where heads do not divide the channels that attend."""
+        if min(shape[:2]) < 2 ** (len(self.multipliers) - 1):
+            raise UsageError(
+                f"a U-Net of {len(self.multipliers)} levels halves {shape[0]} x {shape[1]} pixels away: "
+                "give fewer --model.network.multipliers"
+            )
+        heights = [math.ceil(shape[0] / 2**level) for level in range(len(self.multipliers))]
+        if missing := set(self.attention) - set(heights):
+            raise UsageError(
+                f"attention at heights {sorted(missing)}: the levels of this U-Net have {', '.join(map(str, heights))};"
+                " change --model.network.attention"
+            )
+        for height, multiplier in zip(heights, self.multipliers):
+            features = int(multiplier * self.channels)
+            if (height in self.attention or height == heights[-1]) and features % (self.head_channels or self.heads):
+                raise UsageError(f"heads do not divide {features} channels: choose other heads, or channels")
+
+    def on(self, platform: str, dtype: str | None) -> Self:
+        # Heads as wide as 512 channels are beyond the flash kernels, and maps of 16 x 16 gain little from them.
+        return dataclasses.replace(self, attention_implementation="xla")
+
+    def build(self, out_channels: int, classes: int, dtype: str | None) -> nn.Module:
+        return UNet(self, out_channels, classes, dtype)
 
 
 def enlarge(x_BHWC: Array) -> Array:
@@ -88,34 +148,30 @@ class AttentionBlock(nn.Module):
     def __call__(self, x_BHWC: Array) -> Array:
         b, h, w, c = x_BHWC.shape
         x_BTC = norm(x_BHWC, self.dtype, "norm").reshape(b, h * w, c)
-        y_BTC = SelfAttention(self.heads, self.implementation, QKV_INIT, ZEROS, self.dtype, name="attention")(x_BTC)
+        attend = Attend(
+            self.heads,
+            layout="thirds",
+            implementation=self.implementation,
+            kernel_init=QKV_INIT,
+            out_init=ZEROS,
+            dtype=self.dtype,
+            name="attention",
+        )
+        y_BTC, _ = attend(x_BTC)
         return constrain(x_BHWC + y_BTC.reshape(x_BHWC.shape), BATCH, None, None, None)
 
 
 class UNet(nn.Module):
     """Predicts from a noisy image: (B, H, W, C), (B,) noise level, (B,) labels -> (B, H, W, out_channels) float32.
 
-    DDPM for CIFAR-10: channels=128, multipliers=(1, 2, 2, 2), blocks=2, attention=(16,), dropout=0.1.
-    ADM for ImageNet at 64 x 64: channels=192, multipliers=(1, 2, 3, 4), blocks=3, attention=(32, 16, 8), dropout=0.1,
-    head_channels=64, scale_shift=True, resample_blocks=True, classes=1000, out_channels=6.
-
     As in both papers' code, the last convolution of each residual block, attention's output and the network's last
     convolution start at zero, so the untrained network returns zeros. Other weights start as DDPM's, labels as ADM's.
     Sides that 2 does not divide are rounded up on the way down, and cropped on the way up.
     """
 
-    channels: int
-    multipliers: tuple[float, ...]  # of the channels, one a level; each level halves the resolution
-    blocks: int  # residual blocks a level, and one more on the way up
+    config: UNetConfig
     out_channels: int
-    attention: tuple[int, ...] = ()  # heights in pixels at which pixels attend; the middle always does
-    heads: int = 1
-    head_channels: int | None = None  # instead of `heads`
     classes: int = 0  # 0: no labels; else the table's last row, number `classes`, is the null label
-    dropout: float = 0.0
-    scale_shift: bool = False  # ADM's adaptive group norm
-    resample_blocks: bool = False  # ADM's residual blocks that change the resolution, for DDPM's convolutions
-    attention_implementation: Implementation = "xla"
     dtype: str | None = None
 
     @nn.compact
@@ -125,46 +181,47 @@ class UNet(nn.Module):
         """`noise_B` is embedded as it comes; without `label_B` every label is the null label.
 
         `index_B`, the examples' positions in the global batch, turns dropout on and needs a "dropout" rng.
-        Raises UsageError for an attention height that no level has, or heads that do not divide the channels.
+        Raises what `UNetConfig.check` does.
         """
-        self._check(x_BHWC.shape[1])
-        dtype, widths = self.dtype, [int(m * self.channels) for m in self.multipliers]
+        c, dtype = self.config, self.dtype
+        c.check(x_BHWC.shape[1:])
+        widths = [int(m * c.channels) for m in c.multipliers]
         last = len(widths) - 1
         condition_BE = self._condition(noise_B, label_B)
 
         def block(x, features, name, resample="none"):
-            one = ResBlock(features, self.scale_shift, self.dropout, dtype, resample, name=name)
+            one = ResBlock(features, c.scale_shift, c.dropout, dtype, resample, name=name)
             return one(x, condition_BE, index_B)
 
         def attend(x, name):
-            heads = x.shape[-1] // self.head_channels if self.head_channels else self.heads
-            return AttentionBlock(heads, self.attention_implementation, dtype, name=f"{name}_attention")(x)
+            heads = x.shape[-1] // c.head_channels if c.head_channels else c.heads
+            return AttentionBlock(heads, c.attention_implementation, dtype, name=f"{name}_attention")(x)
 
         def block_and_attention(x, features, name):
             x = block(x, features, name)
-            return attend(x, name) if x.shape[1] in self.attention else x
+            return attend(x, name) if x.shape[1] in c.attention else x
 
         x = conv(widths[0], dtype, "first")(x_BHWC)
         skips = [x]
         for level, features in enumerate(widths):
-            for i in range(self.blocks):
+            for i in range(c.blocks):
                 x = block_and_attention(x, features, f"down_{level}_{i}")
                 skips.append(x)
             if level < last:
                 name = f"shrink_{level}"
-                x = block(x, features, name, "down") if self.resample_blocks else conv(features, dtype, name, 2)(x)
+                x = block(x, features, name, "down") if c.resample_blocks else conv(features, dtype, name, 2)(x)
                 skips.append(x)
 
         x = attend(block(x, widths[-1], "middle_0"), "middle")
         x = block(x, widths[-1], "middle_1")
 
         for level, features in reversed(list(enumerate(widths))):
-            for i in range(self.blocks + 1):
+            for i in range(c.blocks + 1):
                 x = jnp.concatenate([x, skips.pop()], axis=-1)
                 x = block_and_attention(x, features, f"up_{level}_{i}")
             if level:
                 name = f"enlarge_{level}"
-                x = block(x, features, name, "up") if self.resample_blocks else conv(features, dtype, name)(enlarge(x))
+                x = block(x, features, name, "up") if c.resample_blocks else conv(features, dtype, name)(enlarge(x))
                 x = x[:, : skips[-1].shape[1], : skips[-1].shape[2]]
 
         x = nn.silu(norm(x, dtype, "norm"))
@@ -172,8 +229,8 @@ class UNet(nn.Module):
 
     def _condition(self, noise_B: Array, label_B: Array | None) -> Array:
         dense = {"kernel_init": INIT, "dtype": self.dtype}
-        width = 4 * self.channels
-        condition_BE = Dense(width, name="noise_in", **dense)(sinusoids(noise_B, self.channels))
+        width = 4 * self.config.channels
+        condition_BE = Dense(width, name="noise_in", **dense)(sinusoids(noise_B, self.config.channels))
         condition_BE = Dense(width, name="noise_out", **dense)(nn.silu(condition_BE))
         if self.classes:
             label_B = jnp.full(noise_B.shape, self.classes) if label_B is None else label_B
@@ -181,18 +238,6 @@ class UNet(nn.Module):
             table = nn.Embed(self.classes + 1, width, embedding_init=init, dtype=self.dtype, name="labels")
             condition_BE += table(label_B)
         return condition_BE
-
-    def _check(self, height: int) -> None:
-        heights = [math.ceil(height / 2**level) for level in range(len(self.multipliers))]
-        if missing := set(self.attention) - set(heights):
-            raise UsageError(
-                f"attention at heights {sorted(missing)}: the levels of this U-Net have {', '.join(map(str, heights))}"
-            )
-        for level, m in enumerate(self.multipliers):
-            features = int(m * self.channels)
-            attends = heights[level] in self.attention or level == len(heights) - 1
-            if attends and features % (self.head_channels or self.heads):
-                raise UsageError(f"heads do not divide {features} channels: choose other heads, or channels")
 
 
 def norm(x_BHWC: Array, dtype: str | None, name: str) -> Array:

@@ -3,6 +3,7 @@
 Shapes: B batch, T queries, S keys, H query heads, K key-value heads (H is a multiple of K), C size of a head.
 """
 
+import dataclasses
 from typing import Literal
 
 import jax
@@ -10,11 +11,64 @@ import jax.numpy as jnp
 
 from genjax.nn.sharding import BATCH, fitting_spec, replica_axis
 
+__all__ = ["CAUSAL", "LANES", "Implementation", "Mask", "attention", "choose"]
+
 Array = jax.Array
 Implementation = Literal["auto", "xla", "cudnn", "splash"]
 
 CAUSAL = "causal_attention"  # the scope of its operations, by which profiles and FLOP counts know them
 LANES = 128  # splash works on tiles of this many positions
+LARGEST_HEAD = 128  # that cuDNN's kernels take, and a multiple of 8
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """Which keys a query sees, said as structure: flash kernels never meet a (T, S) mask.
+
+    Attributes:
+      causal: those up to its own position.
+      window: those less than `window` positions away.
+      lengths_B: (B,) int32, how many of a row's keys count, at least 1; the rest is padding, whose own results as
+        queries mean nothing.
+      segments_BT: (B, T) int32, in self-attention: those of its own segment, for texts packed into one row.
+      start: the position of the first query among the keys, in cached decoding; None = queries and keys start together.
+    """
+
+    causal: bool = dataclasses.field(default=False, metadata={"static": True})
+    window: int | None = dataclasses.field(default=None, metadata={"static": True})
+    lengths_B: Array | None = None
+    segments_BT: Array | None = None
+    start: Array | int | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but `causal` is set."""
+        return all(x is None for x in (self.window, self.lengths_B, self.segments_BT, self.start))
+
+    def positions(self, t: int) -> Array:
+        """Of T queries, (T,); with segments (B, T), each from its own segment's beginning."""
+        position_T = jnp.arange(t)
+        if self.segments_BT is not None:
+            before_BT = jnp.roll(self.segments_BT, 1, axis=1)
+            first_BT = jnp.where(self.segments_BT != before_BT, position_T, 0)
+            return position_T - jax.lax.cummax(first_BT, axis=1)
+        return position_T if self.start is None else self.start + position_T
+
+    def dense(self, t: int, s: int) -> Array:
+        """(B or 1, T, S) bool, True where a query sees a key."""
+        query_T1 = jnp.arange(t)[:, None] + (0 if self.start is None else self.start)
+        key_S = jnp.arange(s)
+        seen_BTS = jnp.ones((1, t, s), bool)
+        if self.causal:
+            seen_BTS &= key_S <= query_T1
+        if self.window is not None:
+            seen_BTS &= abs(key_S - query_T1) < self.window
+        if self.lengths_B is not None:
+            seen_BTS &= key_S < self.lengths_B[:, None, None]
+        if self.segments_BT is not None:
+            seen_BTS &= self.segments_BT[:, :, None] == self.segments_BT[:, None, :]
+        return seen_BTS
 
 
 def choose(implementation: Implementation, platform: str, dtype) -> Implementation:
@@ -30,57 +84,106 @@ def attention(
     q_BTHC: Array,
     k_BSKC: Array,
     v_BSKC: Array,
+    mask: Mask = Mask(),
     *,
-    causal: bool = False,
-    mask_BTS: Array | None = None,
+    bias_BHTS: Array | None = None,
+    scale: float | None = None,
     implementation: Implementation = "xla",
     interpret: bool = False,
 ) -> Array:
-    """softmax(q k' / sqrt(C)) v, (B, T, H, C), the softmax in float32 (Vaswani et al. 2017, equation 1).
+    """softmax(scale q k' + bias) v, (B, T, H, C), the softmax in float32 (Vaswani et al. 2017, equation 1).
 
     Grouped-query attention (Ainslie et al. 2023): query head h reads key-value head h // (H / K).
-    `causal` needs S = T. An explicit `mask_BTS` (True = attend; B may be 1) always takes the XLA path, and so
-    does splash on lengths that its tiles of 128 do not divide. "auto" is XLA; see `choose`.
-    `interpret` emulates splash's kernel on any platform (for tests).
+
+    XLA takes over from a kernel that does not take the input: either of a `bias_BHTS` or a `mask.start`, splash of
+    lengths that its tiles of 128 do not divide, cuDNN of segments, windows on both sides, and heads of other sizes than
+    multiples of 8 up to 128. "auto" is XLA; see `choose`.
+
+    Args:
+      bias_BHTS: added to the scores; B may be 1.
+      scale: of the scores; None = 1 / sqrt(C).
+      interpret: emulates splash's kernel on any platform (for tests).
     """
-    flash = implementation in ("cudnn", "splash") and mask_BTS is None
-    if flash and implementation == "splash" and q_BTHC.shape[1] % LANES == 0 and k_BSKC.shape[1] % LANES == 0:
-        return _splash(q_BTHC, k_BSKC, v_BSKC, causal, interpret)
+    t, s, size = q_BTHC.shape[1], k_BSKC.shape[1], q_BTHC.shape[-1]
+    if bias_BHTS is None and mask.start is None:
+        if implementation == "splash" and t % LANES == 0 and s % LANES == 0:
+            return _splash(q_BTHC, k_BSKC, v_BSKC, mask, size**-0.5 if scale is None else scale, interpret)
+        one_sided = mask.window is None or mask.causal
+        if implementation == "cudnn" and one_sided and mask.segments_BT is None and _head_fits(size):
+            return _cudnn(q_BTHC, k_BSKC, v_BSKC, mask, scale)
+    causal = mask.causal and mask.start is None
     with jax.named_scope(CAUSAL if causal else "attention"):
+        dense_B1TS = None if mask.plain else mask.dense(t, s)[:, None]
+        return jax.nn.dot_product_attention(
+            q_BTHC, k_BSKC, v_BSKC, bias_BHTS, dense_B1TS, scale=scale, is_causal=causal, implementation="xla"
+        )
+
+
+def _head_fits(size: int) -> bool:
+    return size % 8 == 0 and size <= LARGEST_HEAD
+
+
+def _cudnn(q_BTHC: Array, k_BSKC: Array, v_BSKC: Array, mask: Mask, scale: float | None) -> Array:
+    with jax.named_scope(CAUSAL if mask.causal else "attention"):
         return jax.nn.dot_product_attention(
             q_BTHC,
             k_BSKC,
             v_BSKC,
-            mask=None if mask_BTS is None else mask_BTS[:, None],
-            is_causal=causal,
-            implementation="cudnn" if flash and implementation == "cudnn" else "xla",
+            scale=scale,
+            is_causal=mask.causal,
+            key_value_seq_lengths=mask.lengths_B,
+            local_window_size=None if mask.window is None else (mask.window - 1, 0),
+            implementation="cudnn",
         )
 
 
-def _splash(q_BTHC: Array, k_BSKC: Array, v_BSKC: Array, causal: bool, interpret: bool) -> Array:
+def _splash(q_BTHC: Array, k_BSKC: Array, v_BSKC: Array, mask: Mask, scale: float, interpret: bool) -> Array:
     """Pallas's block-sparse flash attention. A kernel cannot be partitioned by XLA, hence the shard_map."""
     from jax.experimental.pallas.ops.tpu import splash_attention as splash  # slow to import
 
-    def one_shard(q_BTHC, k_BSKC, v_BSKC):
+    def one_shard(q_BTHC, k_BSKC, v_BSKC, segments):
         t, heads, s = q_BTHC.shape[1], q_BTHC.shape[2], k_BSKC.shape[1]
-        mask = (splash.CausalMask if causal else splash.FullMask)((t, s))
         kernel = splash.make_splash_mha(
-            splash.MultiHeadMask([mask] * heads),
+            splash.MultiHeadMask([_splash_mask(splash, mask, t, s)] * heads),
             block_sizes=_block_sizes(splash, t, s),
             head_shards=1,
             q_seq_shards=1,
             interpret=interpret,
         )
-        q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BTHC * q_BTHC.shape[-1] ** -0.5, k_BSKC, v_BSKC))
-        return jnp.swapaxes(jax.vmap(kernel)(q, k, v), 1, 2)
+        q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q_BTHC * scale, k_BSKC, v_BSKC))
+        return jnp.swapaxes(jax.vmap(kernel)(q, k, v, segments and splash.SegmentIds(*segments)), 1, 2)
 
+    segments = _splash_segments(mask, q_BTHC.shape[0], q_BTHC.shape[1], k_BSKC.shape[1])
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or replica_axis() is not None:
-        return one_shard(q_BTHC, k_BSKC, v_BSKC)
+        return one_shard(q_BTHC, k_BSKC, v_BSKC, segments)
     # The key-value heads decide the split: whatever divides K divides H, and queries stay with their keys.
     spec = fitting_spec((BATCH, None, "tensor", None), k_BSKC.shape, dict(mesh.shape))
-    sharded = jax.shard_map(one_shard, in_specs=(spec, spec, spec), out_specs=spec, check_vma=False)
-    return sharded(q_BTHC, k_BSKC, v_BSKC)
+    rows = jax.sharding.PartitionSpec(spec[0])
+    sharded = jax.shard_map(one_shard, in_specs=(spec, spec, spec, rows), out_specs=spec, check_vma=False)
+    return sharded(q_BTHC, k_BSKC, v_BSKC, segments)
+
+
+def _splash_mask(splash, mask: Mask, t: int, s: int):
+    if mask.window is not None:
+        return splash.LocalMask((t, s), (mask.window - 1, 0 if mask.causal else mask.window - 1), 0)
+    return (splash.CausalMask if mask.causal else splash.FullMask)((t, s))
+
+
+def _splash_segments(mask: Mask, batch: int, t: int, s: int) -> tuple[Array, Array] | None:
+    """Segments of queries (B, T) and keys (B, S); padding is a segment of its own, -1.
+
+    In self-attention padding sees padding, so that no query is left without a key: the kernel would divide by 0.
+    """
+    if mask.lengths_B is None and mask.segments_BT is None:
+        return None
+    itself = mask.segments_BT is not None or mask.window is not None  # only self-attention has these
+    q_BT = jnp.zeros((batch, t), jnp.int32) if mask.segments_BT is None else mask.segments_BT
+    kv_BS = jnp.zeros((batch, s), jnp.int32) if mask.segments_BT is None else mask.segments_BT
+    if mask.lengths_B is not None:
+        kv_BS = jnp.where(jnp.arange(s) < mask.lengths_B[:, None], kv_BS, -1)
+        q_BT = kv_BS if itself else q_BT
+    return q_BT, kv_BS
 
 
 def _block_sizes(splash, t: int, s: int):

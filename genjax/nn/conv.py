@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+__all__ = ["Downsample", "Upsample", "crop_to", "depth_to_space", "same_for_all_pixels"]
+
 Array = jax.Array
 
 

@@ -7,6 +7,8 @@ import jax
 
 from genjax.nn.sharding import platform
 
+__all__ = ["Dense", "DenseGeneral", "by_rows"]
+
 Array = jax.Array
 
 

@@ -6,6 +6,8 @@ import numpy as np
 
 from genjax.errors import UsageError
 
+__all__ = ["positions_2d", "sinusoids"]
+
 Array = jax.Array
 
 

@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+__all__ = ["Dropout", "example_keys", "normal", "uniform"]
+
 Array = jax.Array
 
 

@@ -1,23 +1,32 @@
-"""Normalization of activations (batch, layer) and of weights (spectral)."""
+"""Normalization of activations (batch, layer, instance, group) and of weights (spectral)."""
 
+import math
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.errors import UsageError
 from genjax.nn.sharding import replica_axis
 
+__all__ = ["GroupNorm", "Kind", "Norm", "spectral_normalize", "spectral_vectors"]
+
 Array = jax.Array
-Kind = Literal["batch", "layer", "none"]
+Kind = Literal["batch", "layer", "instance", "none"]
 
 
 class Norm(nn.Module):
-    """Normalizes (B, ..., C) with a scale and bias per channel.
+    """Normalizes (B, ..., C), then multiplies with a scale and adds a bias per channel, but for "instance".
 
     "batch": over the batch and positions, of all replicas (Ioffe & Szegedy 2015, arXiv:1502.03167); the
     running averages in "batch_stats" take a tenth of each batch. "layer": over positions and channels of one
-    example, as WGAN-GP has it (arXiv:1704.00028, section 4). "none": the identity.
+    example, as WGAN-GP has it (arXiv:1704.00028, section 4). "instance": over the positions of each channel of
+    one example, without scale and bias (Ulyanov et al. 2016, arXiv:1607.08022; so in the code of pix2pix and
+    CycleGAN). "none": the identity.
+
+    Raises:
+      UsageError: "instance" of a single position, where nothing but zeros would be left.
     """
 
     kind: Kind
@@ -30,6 +39,13 @@ class Norm(nn.Module):
             return x
         if self.kind == "layer":
             return nn.GroupNorm(1, epsilon=1e-5, dtype=self.dtype, scale_init=self.scale_init, name="layer")(x)
+        if self.kind == "instance":
+            if math.prod(x.shape[1:-1]) == 1:
+                raise UsageError(
+                    f"instance norm needs several positions, and here is an array {x.shape[1:]} an example"
+                )
+            plain = dict(use_scale=False, use_bias=False, use_fast_variance=False)
+            return nn.InstanceNorm(epsilon=1e-5, dtype=self.dtype, **plain)(x)
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=0.9,

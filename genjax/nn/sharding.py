@@ -5,6 +5,8 @@ import math
 import jax
 from jax.sharding import PartitionSpec
 
+__all__ = ["BATCH", "REPLICA", "constrain", "fitting_spec", "platform", "replica_axis"]
+
 REPLICA = "replica"  # the axis that pmap maps over
 BATCH = ("data", "fsdp")  # the mesh axes that split the batch dimension
 

@@ -1,14 +1,16 @@
-"""Checkpoints with Orbax, and weights alone as safetensors. One thin module: nothing else knows Orbax."""
+"""Checkpoints with Orbax: the only module that knows it. The functions read, and write nothing; `Checkpoints` saves.
+
+Beside the state stand its checksums (`genjax.runs.checks`).
+"""
 
 import contextlib
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,25 +18,128 @@ from orbax.checkpoint import v1 as ocp
 
 from genjax.engine.state import TrainState
 from genjax.errors import UserError
+from genjax.runs import checks
 from genjax.runtime import distributed
 
+__all__ = ["FOLDER", "Checkpoints", "find", "log", "restore", "steps"]
+
 FOLDER = "checkpoints"
-WEIGHTS = "weights.safetensors"
+UNREADABLE = ".unreadable"  # the ending of checkpoints that were set aside; Orbax passes over them
+
+
+def steps(run: Path) -> list[int]:
+    """The steps that have a checkpoint, oldest first; torn ones too."""
+    folder = run / FOLDER
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+
+
+def find(run: Path, which: str, best: tuple[str, str]) -> int | None:
+    """The step that "latest", "best" or a number names; None = the newest that loads.
+
+    Args:
+      best: (validation metric, "min" or "max").
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    there = steps(run)
+    if not there:
+        raise UserError(f"'{run}' has no checkpoints yet: train it first")
+    if which == "latest":
+        return None
+    metric, direction = best
+    if which == "best":
+        measured = {step: _metrics(run, step) or {} for step in there}
+        scored = [(metrics[metric], step) for step, metrics in measured.items() if metric in metrics]
+        if not scored:
+            raise UserError(f"no checkpoint in '{run / FOLDER}' has a measured {metric}: use latest")
+        return (min if direction == "min" else max)(scored)[1]
+    if which.isdecimal() and int(which) in there:
+        return int(which)
+    raise UserError(f"there is no checkpoint '{which}': there are latest, best, {str(there)[1:-1]}")
+
+
+def restore(
+    run: Path, abstract_state: TrainState, report: Callable[[str], None], step: int | None = None
+) -> TrainState | None:
+    """The newest checkpoint that loads (or the one of `step`), in the shardings of `abstract_state`.
+
+    One that is torn, or whose arrays are not what was saved, is reported and passed over; one that the trainer deletes
+    meanwhile is not there. None where there is no checkpoint at all.
+
+    Raises:
+      UserError: there are checkpoints and none of them loads.
+    """
+    tried: set[int] = set()
+    while True:
+        there = steps(run) if step is None else [step]
+        newest = max((s for s in there if s not in tried), default=None)
+        candidate = json.loads(distributed.gather(json.dumps(newest))[0])  # all processes take the same
+        if candidate is None:
+            break
+        tried.add(candidate)
+        state, reason = _load(run, candidate, abstract_state)
+        reason = next(filter(None, distributed.gather(reason)), "") or checks.damage(_place(run, candidate), state)
+        if not reason:
+            return state
+        if step is None and any(distributed.gather("gone" * (not _place(run, candidate).exists()))):
+            continue  # the run goes on, and keeps its newest only: there is a newer one
+        report(f"the checkpoint of step {candidate} does not load ({reason})" + " and is passed over" * (step is None))
+    if step is not None:
+        raise UserError(f"the checkpoint of step {step} does not load: there are {str(steps(run))[1:-1]}")
+    if tried or any((run / FOLDER).glob(f"*{UNREADABLE}*")):
+        raise UserError(f"none of the checkpoints in '{run / FOLDER}' loads")
+    return None
+
+
+def log(run: Path, step: int) -> dict[str, list[float]]:
+    """What was given to `Checkpoints.save` as the log of a checkpoint."""
+    return checks.log(_place(run, step))
+
+
+def _load(run: Path, step: int, abstract_state: TrainState) -> tuple[TrainState | None, str]:
+    """(state, "") of a checkpoint that loads; (None, reason) of another."""
+    if _metrics(run, step) is None:
+        return None, "its metrics cannot be read"
+    try:
+        return abstract_state.replace(**ocp.load(_place(run, step).absolute(), _pure(abstract_state))), ""
+    except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing of the checkpoint
+        raise
+    except Exception as error:  # Orbax and TensorStore raise errors of a dozen kinds for a torn checkpoint
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return None, lines[0][:200]
+
+
+def _place(run: Path, step: int) -> Path:
+    return run / FOLDER / str(step)
+
+
+def _metrics(run: Path, step: int) -> dict[str, float] | None:
+    """The metrics that were saved with a checkpoint, {} without any; None where they cannot be read."""
+    try:
+        metrics = json.loads((_place(run, step) / "metrics" / "metrics").read_bytes())
+        return metrics if isinstance(metrics, dict) else None
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError):
+        return None
 
 
 class Checkpoints:
-    """The checkpoints of a run: saved asynchronously, the newest `keep` and the best one kept."""
+    """Saves the checkpoints of a run asynchronously, and keeps the newest `keep` and the best one."""
 
-    def __init__(self, run: Path, keep: int, best: tuple[str, str], *, write: bool = True):
-        """`best` = (validation metric, "min" or "max"); `write=False` leaves alone what a training run is writing.
+    def __init__(self, run: Path, keep: int, best: tuple[str, str]):
+        """Sets torn checkpoints aside, which Orbax could not list. `best` as in `find`.
 
         Raises UserError where the folder cannot be written.
         """
-        metric, direction = self._best = best
+        metric, direction = best
         policies = ocp.training.preservation_policies
         worst = np.inf if direction == "min" else -np.inf
+        self._run, self._pending = run, None
         try:
-            self._torn = self._set_aside(run / FOLDER, lambda: _torn_steps(run / FOLDER))
+            torn = [step for step in steps(run) if _metrics(run, step) is None] if _leads() else []
+            self._torn = self._set_aside(torn)
             self._orbax = ocp.training.Checkpointer(
                 (run / FOLDER).absolute(),
                 # Saves are decided by the loop, never skipped because another one is under way.
@@ -50,38 +155,31 @@ class Checkpoints:
                         ),
                     ]
                 ),
-                cleanup_tmp_directories=write,
+                cleanup_tmp_directories=True,
             )
         except OSError as error:
             raise UserError(f"cannot write checkpoints to '{run / FOLDER}': {error.strerror or error}") from error
-        self._pending = None
 
     @property
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, oldest first."""
         return [checkpoint.step for checkpoint in self._orbax.checkpoints]
 
-    def find(self, which: str) -> int | None:
-        """The step that "latest", "best" or a number names; None = the newest that loads.
-
-        Raises UserError where there is no such checkpoint.
-        """
-        if not self.steps:
-            raise UserError(f"no checkpoints in '{self._orbax.directory}' yet: train first")
-        if which == "latest":
-            return None
-        metric, direction = self._best
-        if which == "best":
-            scored = [(c.metrics[metric], c.step) for c in self._orbax.checkpoints if metric in (c.metrics or {})]
-            if not scored:
-                raise UserError(f"no checkpoint in '{self._orbax.directory}' has a measured {metric}: use latest")
-            return (min if direction == "min" else max)(scored)[1]
-        if which.isdecimal() and int(which) in self.steps:
-            return int(which)
-        raise UserError(f"there is no checkpoint '{which}': there are latest, best, {str(self.steps)[1:-1]}")
-
-    def save(self, step: int, state: TrainState, config: dict, metrics: dict[str, float], *, wait: bool) -> None:
+    def save(
+        self,
+        step: int,
+        state: TrainState,
+        config: dict,
+        metrics: dict[str, float],
+        *,
+        log: Mapping[str, list[float]] = {},
+        wait: bool,
+    ) -> None:
         """Starts a save, after the one before it has ended; `wait` for this one as well.
+
+        Args:
+          metrics: of validation, which the best checkpoint is chosen by.
+          log: what the function `log` gives back.
 
         Raises UserError where the disk is full or read-only; the checkpoints there stay as they are.
         """
@@ -92,8 +190,12 @@ class Checkpoints:
             # Orbax would read the very buffers that the next step is given to overwrite.
             state = jax.tree.map(jnp.copy, state)
         with _disk_errors(self._orbax.directory):
-            self._pending = self._orbax.save_async(
-                step, _pure(state), force=True, metrics=metrics or None, custom_metadata={"config": config}
+            self._pending = self._orbax.save_checkpointables_async(
+                step,
+                {"state": _pure(state), checks.FOLDER: checks.Checks(state, log)},
+                force=True,
+                metrics=metrics or None,
+                custom_metadata={"config": config},
             )
             if self._pending is None:
                 raise UserError(f"the checkpoint of step {step} was not saved")
@@ -107,51 +209,25 @@ class Checkpoints:
             with _disk_errors(self._orbax.directory):
                 pending.result()
 
-    def restore(
-        self, abstract_state: TrainState, report: Callable[[str], None], step: int | None = None
-    ) -> TrainState | None:
-        """The newest checkpoint that loads (or the one of `step`), in the shardings of `abstract_state`.
-
-        A torn or corrupt one is reported, and the one before it is tried. None where there is no checkpoint at all.
-
-        Raises:
-          UserError: there are checkpoints and none of them loads.
-        """
-        steps = self.steps if step is None else [step]
+    def restore(self, abstract_state: TrainState, report: Callable[[str], None]) -> TrainState | None:
+        """The function `restore`; those set aside at the start are reported too."""
         for torn, name in self._torn.items():
-            report(f"checkpoint of step {torn} is torn: set aside as '{name}'")
-        for candidate in reversed(steps):
-            try:
-                return abstract_state.replace(**self._orbax.load(candidate, _pure(abstract_state)))
-            except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing of the checkpoint
-                raise
-            except Exception as error:  # Orbax and TensorStore raise errors of a dozen kinds for a torn checkpoint
-                reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-                report(f"checkpoint of step {candidate} does not load ({reason})")
-        if step is not None:
-            raise UserError(f"the checkpoint of step {step} does not load: there are {str(self.steps)[1:-1]}")
-        if steps or any(self._orbax.directory.glob("*.unreadable*")):
-            raise UserError(f"none of the checkpoints in '{self._orbax.directory}' loads")
-        return None
+            report(f"the checkpoint of step {torn} is torn: set aside as '{name}'")
+        return restore(self._run, abstract_state, report)
 
     def set_aside_after(self, step: int) -> None:
         """Renames the checkpoints newer than `step`, those that did not load, so that theirs can be saved again."""
         if newer := [s for s in self.steps if s > step]:
-            self._set_aside(self._orbax.directory, lambda: newer)
+            self._set_aside(newer)
             self._orbax.reload()
 
-    def _set_aside(self, folder: Path, steps: Callable[[], list[int]]) -> dict[int, str]:
-        """STEP becomes STEP.unreadable, which Orbax passes over: nothing is lost. One process does it for all.
-
-        Returns the new names, in that process.
-        """
-        renamed = {}
-        if jax.process_index() == 0:
-            for step in steps():
-                names = (f"{step}.unreadable{number or ''}" for number in itertools.count())
-                free = next(name for name in names if not (folder / name).exists())
-                os.rename(folder / str(step), folder / free)
-                renamed[step] = free
+    def _set_aside(self, torn: Collection[int]) -> dict[int, str]:
+        """STEP becomes STEP.unreadable: nothing is lost. One process does it for all, and returns the new names."""
+        folder, renamed = self._run / FOLDER, {}
+        for step in torn if _leads() else ():
+            names = (f"{step}{UNREADABLE}{number or ''}" for number in itertools.count())
+            renamed[step] = next(name for name in names if not (folder / name).exists())
+            os.rename(folder / str(step), folder / renamed[step])
         distributed.barrier("checkpoints set aside")
         return renamed
 
@@ -160,51 +236,21 @@ class Checkpoints:
         with _disk_errors(self._orbax.directory):  # Orbax tells of a failed save once more
             self._orbax.close()
 
+    def __enter__(self) -> "Checkpoints":
+        return self
 
-def _torn_steps(folder: Path) -> list[int]:
-    """The checkpoints whose metrics cannot be read: Orbax reads all of them at once, and would list none."""
-    torn = []
-    for file in folder.glob("*/metrics/metrics"):
-        step = file.parts[-3]
-        try:
-            json.loads(file.read_bytes())
-        except ValueError:
-            torn += [int(step)] if step.isdecimal() else []
-    return torn
-
-
-def export_safetensors(params: dict[str, Any], file: Path) -> None:
-    """Writes weights alone, named `entry/module/.../name`, atomically.
-
-    Raises UserError where the file cannot be written; one that was there stays.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    flat = flax.traverse_util.flatten_dict(jax.device_get(params), sep="/")
-    temporary = file.with_name(file.name + ".tmp")
-    try:
-        with _disk_errors(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            save_file({name: np.asarray(value, order="C") for name, value in flat.items()}, temporary)
-            os.replace(temporary, file)
-    except SafetensorError as error:  # wraps the errors of the disk, and is no OSError
-        raise UserError(f"cannot write to '{file}': {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    def __exit__(self, kind, error, traceback) -> None:
+        if error is None:
+            self.close()
+        elif not isinstance(
+            error, distributed.DeviceError | jax.errors.JaxRuntimeError
+        ):  # who is lost is not waited for
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self.close()
 
 
-def load_safetensors(file: Path) -> dict[str, Any]:
-    """The tree that `export_safetensors` wrote. Raises UserError where the file is missing or not of that kind."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        flat = load_file(file)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot read weights from '{file}': {error}") from error
-    return flax.traverse_util.unflatten_dict(flat, sep="/")
+def _leads() -> bool:
+    return jax.process_index() == 0
 
 
 def _pure(state: TrainState) -> dict[str, Any]:
@@ -217,6 +263,10 @@ def _disk_errors(path):
         yield
     except UserError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         text = str(error).strip().splitlines()
+        if distributed.lost_process(str(error)):
+            raise distributed.DeviceError(str(error)) from error
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            raise
         raise UserError(f"cannot write to '{path}': {text[-1][:300] if text else type(error).__name__}") from error

@@ -1,7 +1,7 @@
 """Averages of any width after training, out of stored ones (Karras et al. 2023, arXiv:2312.02696, section 3.2).
 
-Every checkpoint stores the run's power averages (ema.py) as RUN/ema/<step>-<sigma_rel>.safetensors: the arrays of
-`params/...` and `state/...` in float32, kept when checkpoints are thinned out. A linear combination of them
+Every checkpoint stores the run's power averages (engine/averages.py) as RUN/ema/<step>-<sigma_rel>.safetensors: the
+arrays of `params/...` and `state/...` in float32, kept when checkpoints are thinned out. A linear combination of them
 approximates the average that another sigma_rel would have given: the more snapshots, the better.
 """
 
@@ -16,7 +16,10 @@ import numpy as np
 
 from genjax.engine.averages import Average, sharpness
 from genjax.errors import UserError
-from genjax.runs.checkpoint import export_safetensors
+from genjax.runs import checksums
+from genjax.runs.weights import write_arrays
+
+__all__ = ["FOLDER", "Snapshot", "coefficients", "discard_after", "inner_product", "reconstruct", "save", "snapshots"]
 
 FOLDER = "ema"
 POOR = 0.1  # relative error of a profile that is worth a warning
@@ -39,7 +42,7 @@ def save(run: Path, step: int, power: dict[str, Average]) -> None:
         arrays = {key: _gather(x) for key, x in _named(average).items()}
         if jax.process_index() == 0:
             (run / FOLDER).mkdir(exist_ok=True)
-            export_safetensors(arrays, run / FOLDER / f"{step}-{name}.safetensors")
+            write_arrays(arrays, run / FOLDER / f"{step}-{name}.safetensors")
 
 
 def snapshots(run: Path) -> list[Snapshot]:
@@ -134,6 +137,7 @@ def _accumulate(total: dict[str, np.ndarray], weight: np.float32, file: Path, li
         with safe_open(file, framework="numpy") as arrays:
             for name, expected in like.items():
                 x = arrays.get_tensor(name)
+                checksums.require_unchanged(arrays.metadata(), {name: x}, file)
                 if x.shape != expected.shape:
                     raise UserError(f"'{file}': {name} has shape {x.shape}, and {expected.shape} in the model")
                 if jnp.issubdtype(x.dtype, jnp.floating):

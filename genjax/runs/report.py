@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from genjax.errors import UserError
-from genjax.runs.log import read_metrics, write_atomic
+from genjax.files import write_atomic
+from genjax.runs.metrics import read_metrics
+
+__all__ = ["write_report"]
 
 COLORS = ("#3b82d6", "#e07b39", "#38a169", "#b45fc4", "#c99a1e", "#d64d62", "#2aa3a3", "#8a7a6a")
 INK = "#010203"  # stands for currentColor, which matplotlib does not know

@@ -1,74 +1,34 @@
-"""Trained weights come back: a whole run, or entries to start another one from."""
+"""A trained run comes back, ready to be used. Nothing here writes into a run."""
 
 import contextlib
 import dataclasses
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from genjax.data import Dataset, load, load_tokenizer, require_unchanged
+from genjax.data import Dataset, Tokenizer, load_tokenizer, require_unchanged
+from genjax.data import load as load_data
 from genjax.engine.averages import EMA, Average
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState, averaged
-from genjax.errors import UsageError, UserError
+from genjax.errors import UsageError, UserError, visible
 from genjax.experiment import Experiment, Mesh
-from genjax.models.base import Model, Params
-from genjax.runs import directory as runs
+from genjax.files import absolute
+from genjax.models.base import Model, Params, Tree
+from genjax.runs import checkpoint as checkpoints
 from genjax.runs import posthoc_ema
-from genjax.runs.checkpoint import FOLDER, Checkpoints, load_safetensors
+from genjax.runs.check import check
+from genjax.runs.directory import load, read_config
 from genjax.runtime.mesh import mesh_shape
+from genjax.spec import DataSpec
 
+__all__ = ["TOKENIZER", "OpenRun", "Restored", "open_run", "restore"]
 
-def initialize_from(state: TrainState, sources: tuple[str, ...], engine: Engine) -> TrainState:
-    """The state with the entries named by `train.init_from` loaded, their averages too.
-
-    Args:
-      sources: "ENTRY=RUN", "ENTRY=FILE.safetensors" or, for all entries that the source has, without "ENTRY=".
-
-    Raises:
-      UsageError: an entry that the model has not; a source without "ENTRY=" that has none of the model's entries.
-      UserError: a source that is missing, or whose arrays have other names or shapes.
-    """
-    params, model_state, ema = dict(state.params), dict(state.model_state), state.ema
-    for source in sources:
-        entry, place = _entry_and_place(source, params)
-        loaded, loaded_state = load_weights(Path(place))
-        names = [entry] if entry else [name for name in params if name in loaded]
-        if not names:
-            raise UsageError(
-                f"--train.init-from {source}: it has {', '.join(loaded)}, and the entries here are {', '.join(params)}"
-            )
-        for name in names:
-            params[name] = _fit(loaded.get(name, loaded if entry else {}), params[name], name, place)
-            if name in model_state and name in loaded_state:
-                model_state[name] = _fit(loaded_state[name], model_state[name], name, place)
-                if name in ema.state:
-                    ema.state[name] = jax.tree.map(lambda x: x.copy(), model_state[name])
-            if name in ema.params:
-                ema.params[name] = jax.tree.map(lambda x: x.copy(), params[name])
-    state = state.replace(params=params, model_state=model_state, ema=ema)
-    return jax.tree.map(lambda x, s: jax.device_put(x, s), state, engine.shardings)
-
-
-def _entry_and_place(source: str, entries: Collection[str]) -> tuple[str, str]:
-    """("", place) where the source names no entry; the place may itself have a "=" in it."""
-    entry, equals, place = source.partition("=")
-    if equals and entry in entries:
-        return entry, place
-    if not equals or Path(source).exists():
-        return "", source
-    raise UsageError(f"--train.init-from {source}: the entries are {', '.join(entries)}")
-
-
-def load_weights(place: Path) -> tuple[dict, dict]:
-    """(params, model state) of a run directory (its averages, where it has them) or of a safetensors file."""
-    if place.suffix == ".safetensors":
-        return load_safetensors(place), {}
-    return averaged(open_run(place).state)
+TOKENIZER = "tokenizer.json"
 
 
 class OpenRun(NamedTuple):
@@ -76,7 +36,7 @@ class OpenRun(NamedTuple):
 
     engine: Engine
     state: TrainState
-    tokenizer: Any
+    tokenizer: Tokenizer | None
     dataset: Dataset | None
 
 
@@ -86,6 +46,7 @@ def open_run(
     *,
     ema: bool | float = True,
     data: bool = False,
+    data_path: str | None = None,
     model: dict | None = None,
     **sections,
 ) -> OpenRun:
@@ -96,47 +57,76 @@ def open_run(
       ema: what `averaged` gives, and so what is sampled and evaluated: True = the run's average where it has one,
         False = the parameters as they were trained, a number = the power average of that sigma_rel.
       data: whether the data set is needed as well.
+      data_path: where the data is now; None = where the run has read it.
       model, **sections: fields of the model, and whole sections, that replace those of the run.
 
     Raises:
       UsageError: a sigma_rel that no power average has.
-      UserError: no run directory, no such checkpoint, none that loads, or no power averages to make one from.
+      UserError: no run directory, no such checkpoint, none that loads, no power averages to make one from, or data
+        that is not what the run was trained on.
     """
-    experiment, spec = runs.load(run)
+    experiment, spec = load(run)
     known = {field.name for field in dataclasses.fields(experiment.model)}
     if unknown := sorted(set(model or {}) - known):
         raise UsageError(f"{type(experiment.model).__name__} has no {', '.join(unknown)}")
-    train = dataclasses.replace(experiment.train, backend="jit", grad_accumulation=1)
+    mesh, devices = _fitting_mesh(experiment)
+    moved = {"path": absolute(data_path)} if data_path else {}
     replaced = {
         "model": dataclasses.replace(experiment.model, **(model or {})),
-        "train": train,
+        "train": dataclasses.replace(experiment.train, backend="jit", grad_accumulation=1),
+        "data": dataclasses.replace(experiment.data, **moved),
+        "mesh": mesh,
     }
-    mesh, devices = _fitting_mesh(experiment)
-    experiment = dataclasses.replace(experiment, **(replaced | {"mesh": mesh} | sections))
-    if not (run / FOLDER).is_dir():
-        raise UserError(f"'{run}' has no checkpoints yet: train it first")
-    runs.check(experiment)
+    experiment = dataclasses.replace(experiment, **(replaced | sections))
+    check(experiment)
+    step = checkpoints.find(run, checkpoint, experiment.model.best)
     engine = Engine(experiment, spec, devices)
-    with contextlib.closing(Checkpoints(run, train.keep, experiment.model.best, write=False)) as checkpoints:
-        step = checkpoints.find(checkpoint)
-        state = checkpoints.restore(engine.abstract_state, _warn, step)
+    engine.require_room()
+    state = checkpoints.restore(run, engine.abstract_state, _warn, step)
     if not isinstance(ema, bool):
         like = next(iter(engine.abstract_state.ema.power.values()), Average({}, {}))
         average = posthoc_ema.reconstruct(run, int(state.step), ema, like, _warn)
         state = state.replace(ema=EMA(*average, power={}))
     elif not ema:
         state = state.replace(ema=EMA({}, {}, {}))
-    tokenizer = load_tokenizer(run) if (run / "tokenizer.json").exists() else None
-    dataset = load(experiment.data) if data else None
+    tokenizer = _tokenizer(run)
+    dataset = load_data(experiment.data, tokenizer=tokenizer) if data else None
     if dataset is not None:
         require_unchanged(dataset, spec, tokenizer)
     return OpenRun(engine, state, tokenizer, dataset)
 
 
-def restore(run: str | Path, ema: bool | float = True) -> tuple[Model, Params, Any]:
-    """(model, params, model state) of a run's newest checkpoint.
+def _tokenizer(run: Path) -> Tokenizer | None:
+    """The run's tokenizer. Raises UserError where it is not there, or not the one that the run was trained with."""
+    tokenizer = load_tokenizer(run) if (run / TOKENIZER).exists() else None
+    if read_config(run).get("tokenizer") != (tokenizer and tokenizer.fingerprint):
+        state = "another tokenizer than" if tokenizer else "missing: it is"
+        raise UserError(f"'{run / TOKENIZER}' is {state} the one that the run was trained with")
+    return tokenizer
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A trained model. It unpacks into its first three fields: `model, params, state = genjax.restore(RUN)`."""
+
+    model: Model
+    params: Params
+    state: Tree  # the model's
+    tokenizer: Tokenizer | None  # of a model of text
+    spec: DataSpec  # of the data that it was trained on
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.model, self.params, self.state))
+
+    def __getitem__(self, index: int) -> Any:
+        return tuple(self)[index]
+
+
+def restore(run: str | Path, checkpoint: str = "latest", ema: bool | float = True) -> Restored:
+    """The model of a run with its weights.
 
     Args:
+      checkpoint: "latest", "best" or a step, as text.
       ema: True = the moving average, where the run has one; False = the parameters of the last step; a number = the
         power average of that sigma_rel, if the run was trained with `train.ema_power`.
 
@@ -144,8 +134,8 @@ def restore(run: str | Path, ema: bool | float = True) -> tuple[Model, Params, A
       UsageError: a sigma_rel that no power average has.
       UserError: no run directory, no checkpoint that loads, or no power averages to make one from.
     """
-    opened = open_run(Path(run), ema=ema)
-    return opened.engine.model, *averaged(opened.state)
+    opened = open_run(Path(run), checkpoint, ema=ema)
+    return Restored(opened.engine.model, *averaged(opened.state), opened.tokenizer, opened.engine.spec)
 
 
 def _fitting_mesh(experiment: Experiment) -> tuple[Mesh, list]:
@@ -159,22 +149,4 @@ def _fitting_mesh(experiment: Experiment) -> tuple[Mesh, list]:
 
 
 def _warn(message: str) -> None:
-    print(f"genjax: {message}", file=sys.stderr)
-
-
-def _fit(loaded, expected, entry: str, place: str):
-    """`loaded` in the types of `expected`, or a UserError that names the first array that does not fit."""
-    got = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(loaded)}
-    wanted = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(expected)}
-    if extra := sorted(got.keys() - wanted.keys()):
-        raise UserError(f"--train.init-from: '{place}' has {entry}{extra[0]}, which this model has no place for")
-    for name, want in wanted.items():
-        if name not in got:
-            raise UserError(f"--train.init-from: '{place}' has no {entry}{name}")
-        if got[name].shape != want.shape:
-            raise UserError(
-                f"--train.init-from: {entry}{name} has shape {got[name].shape} in '{place}', {want.shape} here"
-            )
-    return jax.tree_util.tree_map_with_path(
-        lambda path, want: jax.numpy.asarray(got[jax.tree_util.keystr(path)], want.dtype), expected
-    )
+    print(f"genjax: {visible(message)}", file=sys.stderr)

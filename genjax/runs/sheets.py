@@ -1,80 +1,133 @@
-"""Samples as files: a grid of images, or a text."""
+"""Samples as files, by the kinds of their fields: pictures in a grid, with words under them, or a sheet of words."""
 
 import io
-import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image as Pillow
 
-from genjax.errors import UsageError, UserError
-from genjax.runs.log import write_atomic
+from genjax.errors import UsageError
+from genjax.files import write_atomic
+from genjax.models.base import Layout
+from genjax.runs.grids import beside, image_grid
+from genjax.spec import Field, Image, Label, Tokens
 
-GAP, WIDTH = 2, 400  # pixels: between images, and the least width of a grid
+__all__ = ["save_outputs", "save_samples"]
+
+GIVEN = "given."  # stands before the name of a condition in a layout
 STRIPS = 8  # samples shown with their trajectory
 
 
-def save_samples(path_without_suffix: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> Path:
-    """Writes {"image"} as PATH.png or {"tokens", "length"} as PATH.txt, and returns that path."""
-    suffix = ".png" if "image" in outputs else ".txt"
-    return save_outputs(Path(f"{path_without_suffix}{suffix}"), outputs, tokenizer)
+def save_samples(
+    path_without_suffix: Path,
+    outputs: Mapping[str, np.ndarray],
+    fields: Mapping[str, Field],
+    given: Mapping[str, np.ndarray] = {},
+    layout: Layout = Layout(),
+    tokenizer: Any = None,
+) -> list[Path]:
+    """`save_outputs` in the samples' own format: .png where there are pictures, else .txt for words, else .npz."""
+    suffix = _suffixes(_shown(outputs, fields, given, layout))[0]
+    return save_outputs(Path(f"{path_without_suffix}{suffix}"), outputs, fields, given, layout, tokenizer)
 
 
-def save_outputs(path: Path, outputs: dict[str, np.ndarray], tokenizer=None) -> Path:
-    """Writes what `Model.sample` returned in the format of the suffix: .png, .txt, or .npz (the raw arrays).
+def save_outputs(
+    path: Path,
+    outputs: Mapping[str, np.ndarray],
+    fields: Mapping[str, Field],
+    given: Mapping[str, np.ndarray] = {},
+    layout: Layout = Layout(),
+    tokenizer: Any = None,
+) -> list[Path]:
+    """Writes samples in the format of the suffix: .png, .txt (the words alone), or .npz (the raw arrays).
 
-    Beside NAME.png stands NAME-trajectory.png, a row for each of the first samples, where there is a trajectory.
+    Args:
+      outputs: as `Model.sample` returned them.
+      fields: the kinds of outputs and conditions, by name.
+      given: the conditions, of which `layout` may show some.
 
-    Raises UsageError for a suffix that does not fit the samples, UserError where the file cannot be written.
+    Returns:
+      The files. Where the layout leaves several fields of pictures apart, each has a grid of its own, NAME-FIELD.png.
+      Beside NAME.png stands NAME-trajectory.png, a row for each of the first samples, where there is a trajectory.
+
+    Raises:
+      UsageError: a suffix that does not fit the samples. UserError: the file cannot be written.
     """
-    path, buffer = Path(path), io.BytesIO()
-    fitting = [".png"] * ("image" in outputs) + [".txt"] * ("tokens" in outputs) + [".npz"]
-    if path.suffix not in fitting:
+    path, shown = Path(path), _shown(outputs, fields, given, layout)
+    if path.suffix not in (fitting := _suffixes(shown)):
         raise UsageError(f"{path} cannot hold these samples: choose a name that ends in {' or '.join(fitting)}")
-    if path.suffix == ".png":
-        if (frames_NKHWC := outputs.get("trajectory")) is not None:
-            columns, frames = frames_NKHWC.shape[1], np.concatenate(frames_NKHWC[:STRIPS])
-            write_atomic(path.with_name(f"{path.stem}-trajectory.png"), _png(image_grid(frames, columns)))
-        columns = outputs.get("columns")
-        buffer.write(_png(image_grid(outputs["image"], None if columns is None else int(columns[0]))))
-    elif path.suffix == ".txt":
-        buffer.write(text_sheet(outputs["tokens"], outputs.get("length"), tokenizer).encode(errors="replace"))
-    else:
+    if path.suffix == ".npz":
+        buffer = io.BytesIO()
         np.savez(buffer, **{name: np.asarray(value) for name, value in outputs.items()})
-    return write_atomic(path, buffer.getvalue())
+        return [write_atomic(path, buffer.getvalue())]
+    arrays = _arrays(outputs, given)
+    words = {name: kind for name, kind in shown.items() if not isinstance(kind, Image)}
+    texts = {name: _texts(name, arrays, kind, tokenizer) for name, kind in words.items()}
+    if path.suffix == ".txt":
+        labels = all(isinstance(kind, Label) for kind in words.values())
+        return [write_atomic(path, (_list(texts) if labels else _sheet(texts)).encode(errors="replace"))]
+    captions = [" · ".join(" ".join(text.split()) for text in row) for row in zip(*texts.values())]
+    pictures = tuple(name for name in shown if name not in words)
+    files = {path: pictures}
+    if len(pictures) > 1 and not layout.beside:
+        files = {path.with_name(f"{path.stem}-{name}.png"): (name,) for name in pictures}
+    grids = {}
+    for file, names in files.items():
+        grids[file] = image_grid(beside([arrays[name] for name in names]), layout.columns, captions)
+    if (frames_NKHWC := outputs.get("trajectory")) is not None:
+        grids[path.with_name(f"{path.stem}-trajectory.png")] = image_grid(frames_NKHWC[:STRIPS], columns=1)
+    return [write_atomic(file, _png(grid)) for file, grid in grids.items()]
+
+
+def _arrays(outputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {**outputs, **{f"{GIVEN}{name}": array for name, array in given.items()}}
+
+
+def _shown(
+    outputs: Mapping[str, np.ndarray], fields: Mapping[str, Field], given: Mapping[str, np.ndarray], layout: Layout
+) -> dict[str, Field]:
+    """The kinds of what there is a renderer for, by name. An array without a field is a picture if it has the shape."""
+    kinds = {}
+    for name in layout.beside or [name for name in outputs if name in fields]:
+        kind, shape = fields.get(name.removeprefix(GIVEN)), _arrays(outputs, given)[name].shape
+        if kind is None and len(shape) == 4:
+            kind = Image(*shape[1:])
+        if isinstance(kind, Image | Tokens | Label):
+            kinds[name] = kind
+    return kinds
+
+
+def _suffixes(shown: Mapping[str, Field]) -> list[str]:
+    """The formats that there are for fields of these kinds, the best one first."""
+    pictures = [isinstance(kind, Image) for kind in shown.values()]
+    return [".png"] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
+
+
+def _texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, tokenizer: Any) -> list[str]:
+    """What the rows of a field say; ids where there is no tokenizer, and numbers where classes have no names."""
+    array = np.asarray(arrays[name])
+    if isinstance(field, Label):
+        return [field.names[i] if field.names else str(i) for i in array.tolist()]
+    lengths = arrays.get(f"{name}_length", [array.shape[1]] * len(array))
+    decode = tokenizer.decode if tokenizer is not None else lambda ids: " ".join(map(str, ids))
+    return [decode(ids[:length].tolist()) for ids, length in zip(array, lengths)]
+
+
+def _sheet(texts: dict[str, list[str]]) -> str:
+    """The texts of each sample under a numbered rule; with the fields' names where there are several."""
+    rows = list(zip(*texts.values()))
+    names = [f"{name}: " if len(texts) > 1 else "" for name in texts]
+    bodies = ("".join(f"{name}{text}\n" for name, text in zip(names, row)) for row in rows)
+    return "".join(f"{f'──── {i} of {len(rows)} ':─<40}\n{body}" for i, body in enumerate(bodies, 1))
+
+
+def _list(labels: dict[str, list[str]]) -> str:
+    return "".join(f"{i}  {'  '.join(row)}\n" for i, row in enumerate(zip(*labels.values()), 1))
 
 
 def _png(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    Pillow.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def image_grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
-    """(N, H, W, C) in [-1, 1] -> one uint8 grid, nearly square by default, (rows, columns[, 3]) pixels.
-
-    Small images are enlarged by a whole factor, without smoothing. Values are clipped; NaN is drawn grey.
-    """
-    x_NHWC = np.nan_to_num(np.asarray(images, np.float32))
-    if x_NHWC.ndim != 4 or x_NHWC.shape[-1] not in (1, 3) or len(x_NHWC) == 0:
-        raise UserError(f"samples of shape {x_NHWC.shape} are no pictures: expected (N, H, W, 1 or 3), N at least 1")
-    x_NHWC = np.round((np.clip(x_NHWC, -1, 1) + 1) * 127.5).astype(np.uint8)
-    columns = columns or math.ceil(math.sqrt(len(x_NHWC) * x_NHWC.shape[1] / x_NHWC.shape[2]))
-    columns = min(columns, len(x_NHWC))
-    rows = math.ceil(len(x_NHWC) / columns)
-    factor = math.ceil(WIDTH / (columns * x_NHWC.shape[2]))
-    x_NHWC = x_NHWC.repeat(factor, axis=1).repeat(factor, axis=2)
-    missing = rows * columns - len(x_NHWC)
-    x_NHWC = np.pad(x_NHWC, ((0, missing), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
-    x_RKHWC = x_NHWC.reshape(rows, columns, *x_NHWC.shape[1:])
-    grid = np.concatenate(np.concatenate(x_RKHWC, axis=1), axis=1)[:-GAP, :-GAP]
-    return grid[..., 0] if grid.shape[-1] == 1 else grid
-
-
-def text_sheet(tokens: np.ndarray, length: np.ndarray | None, tokenizer) -> str:
-    """(N, T) ids, the first length (N,) count -> texts under numbered rules; ids without a tokenizer."""
-    tokens = np.asarray(tokens)
-    lengths = [tokens.shape[1]] * len(tokens) if length is None else np.asarray(length)
-    decode = tokenizer.decode if tokenizer is not None else lambda ids: " ".join(map(str, ids))
-    texts = [decode(ids[:n].tolist()) for ids, n in zip(tokens, lengths)]
-    return "".join(f"{f'──── {i} of {len(texts)} ':─<40}\n{text}\n" for i, text in enumerate(texts, 1))

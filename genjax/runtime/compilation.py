@@ -5,6 +5,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from genjax.files import cache_folder
+
+__all__ = ["enable_cache", "options"]
+
 
 def enable_cache(environ: Mapping[str, str] = os.environ) -> Path | None:
     """Turns the cache on; call it before the first compilation.
@@ -19,14 +23,8 @@ def enable_cache(environ: Mapping[str, str] = os.environ) -> Path | None:
 
     if given := environ.get("JAX_COMPILATION_CACHE_DIR"):
         return Path(given)
-    try:
-        folder = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genjax" / "jax"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # read-only, or no home
-        return None
-    if not os.access(folder, os.W_OK):
-        return None
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    if folder := cache_folder("jax", environ):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     return folder
 
 

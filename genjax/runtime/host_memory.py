@@ -7,6 +7,8 @@ the kernel clears every page again: a third of the step of a small transformer (
 import contextlib
 import ctypes
 
+__all__ = ["keep_freed_memory"]
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 
 

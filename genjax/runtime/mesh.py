@@ -13,6 +13,19 @@ from genjax.errors import UserError
 from genjax.experiment import Mesh
 from genjax.nn.sharding import BATCH, REPLICA, fitting_spec
 
+__all__ = [
+    "AXES",
+    "batch_parts",
+    "batch_sharding",
+    "make_mesh",
+    "mesh_shape",
+    "parameter_path",
+    "process_rows",
+    "put",
+    "replica_mesh",
+    "tree_shardings",
+]
+
 AXES = ("data", "fsdp", "tensor")
 MIN_SHARDED = 4096  # elements; smaller arrays are replicated, since gathering them costs more than they weigh
 
@@ -91,8 +104,11 @@ def process_rows(sharding: NamedSharding, batch_size: int) -> slice:
     return slice(min(r.start or 0 for r in rows), max(batch_size if r.stop is None else r.stop for r in rows))
 
 
-def put(batch: dict[str, np.ndarray], sharding: NamedSharding, batch_size: int) -> dict[str, jax.Array]:
-    """Global arrays of `batch_size` rows, from the rows of `process_rows` that each process holds."""
+def put(batch: dict[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
+    """Global arrays, from the rows of `process_rows` that each process holds."""
+    parts = batch_parts(sharding.mesh)
+    held = process_rows(sharding, parts)  # of the parts that the batch is split into
+    batch_size = len(next(iter(batch.values()))) * parts // (held.stop - held.start)
     first = process_rows(sharding, batch_size).start
 
     def assemble(local: np.ndarray) -> jax.Array:

@@ -8,6 +8,8 @@ from time import monotonic
 
 import jax
 
+__all__ = ["Clock"]
+
 WAITS = ("data", "log")  # within training; all other parts interrupt it
 
 

@@ -3,36 +3,38 @@
 import contextlib
 import json
 import math
+import os
 import signal
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 
 import jax
 import numpy as np
 
 from genjax import data, recipes
 from genjax.engine.engine import Engine
-from genjax.engine.state import TrainState, averaged
+from genjax.engine.feed import feed
+from genjax.engine.state import TrainState
 from genjax.engine.step import due_turns
 from genjax.errors import UserError
-from genjax.evaluation.evaluate import evaluate
-from genjax.evaluation.sampling import conditions, draw
+from genjax.evaluation.evaluate import Evaluation
 from genjax.experiment import Experiment, Train
+from genjax.runs import checkpoint, posthoc_ema
 from genjax.runs import directory as runs
-from genjax.runs import posthoc_ema
-from genjax.runs.checkpoint import WEIGHTS, Checkpoints, export_safetensors
-from genjax.runs.log import MetricsWriter, Progress, read_metrics, write_atomic
-from genjax.runs.report import write_report
-from genjax.runs.restore import initialize_from
-from genjax.runs.sheets import save_samples
+from genjax.runs.check import check, resolve
+from genjax.runs.checkpoint import Checkpoints
+from genjax.runs.initialize import initialize_from, tokenizer_for
+from genjax.runs.lock import RunLock
+from genjax.runs.metrics import MetricsWriter, read_metrics
+from genjax.runs.sources import require_weights
+from genjax.runs.weights import WEIGHTS, export_weights
 from genjax.runtime import distributed
 from genjax.runtime.host_memory import keep_freed_memory
+from genjax.runtime.signals import Stop
 from genjax.training.clock import Clock
+from genjax.training.outputs import REPORT_SECONDS, Outputs
+from genjax.training.progress import Progress
 
-REPORT_SECONDS = 60  # at least, between two reports of a run: drawing one takes about a second
+__all__ = ["REPORT_SECONDS", "run_loop", "steps_of_call", "train"]
 
 
 def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") -> dict[str, float]:
@@ -42,14 +44,22 @@ def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") ->
       The validation metrics of the last step.
 
     Raises:
-      UserError: anything outside that is wrong; a loss or gradient that is not finite; SIGTERM or Ctrl-C, after the
-        state was saved. The checkpoints that were there stay.
+      UserError: anything outside that is wrong; a loss or gradient that is not finite; SIGTERM, SIGHUP or Ctrl-C, after
+        the state was saved. The checkpoints that were there stay.
     """
+    out = Path(out)
     distributed.initialize(experiment.mesh)
-    dataset = data.load(experiment.data)
-    experiment = runs.resolve(experiment, dataset.spec)
-    runs.require_weights(experiment)
-    return run_loop(Engine(experiment, dataset.spec), dataset, Path(out), recipe=recipe)
+    with distributed.device_errors():
+        with distributed.together():
+            check(experiment)
+            settings = runs.settings(experiment, out)
+        distributed.require_same(settings)
+        with distributed.together():
+            dataset = data.load(experiment.data, tokenizer=tokenizer_for(out, experiment.train.init_from))
+            experiment = resolve(experiment, dataset.spec)
+            require_weights(experiment)
+            engine = Engine(experiment, dataset.spec)
+        return run_loop(engine, dataset, out, recipe=recipe)
 
 
 def run_loop(engine: Engine, dataset: data.Dataset, out: Path, *, recipe: str = "custom") -> dict[str, float]:
@@ -57,177 +67,147 @@ def run_loop(engine: Engine, dataset: data.Dataset, out: Path, *, recipe: str = 
     experiment = engine.experiment
     if engine.platform == "cpu":
         keep_freed_memory()
-    config = recipes.to_dict(experiment, recipe, dataset.spec)
-    if jax.process_index() == 0:
-        runs.prepare(out, config)
-        if dataset.tokenizer is not None:
-            dataset.tokenizer.save(out)
-    distributed.barrier("run directory")
-    checkpoints = Checkpoints(out, experiment.train.keep, experiment.model.best)
-    with (
-        distributed.device_errors(),
-        contextlib.closing(checkpoints),
-        _Session(engine, dataset, out, config, checkpoints) as session,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(distributed.device_errors())
+        with distributed.together():
+            recipes.check_round_trip(experiment, dataset.spec)
+            config = recipes.to_dict(experiment, recipe, dataset.spec, dataset.tokenizer and dataset.tokenizer.fingerprint)
+            warning = ""
+            if jax.process_index() == 0:
+                runs.require_fitting(out, config)
+                stack.enter_context(RunLock(out))  # it may have begun to train another configuration just now:
+                warning = runs.prepare(out, config)
+                if dataset.tokenizer is not None:
+                    dataset.tokenizer.save(out)
+        checkpoints = stack.enter_context(Checkpoints(out, experiment.train.keep, experiment.model.best))
+        session = stack.enter_context(_Session(engine, dataset, out, config, checkpoints, warning))
         return session.train()
 
 
 class _Session:
     """One call of `train`: what the events of the loop share."""
 
-    def __init__(self, engine: Engine, dataset: data.Dataset, out: Path, config: dict, checkpoints: Checkpoints):
+    def __init__(
+        self, engine: Engine, dataset: data.Dataset, out: Path, config: dict, checkpoints: Checkpoints, warning: str
+    ):
         self.engine, self.dataset, self.out, self.config = engine, dataset, out, config
-        self.experiment, self.checkpoints = engine.experiment, checkpoints
+        self.experiment, self.checkpoints, self.warning = engine.experiment, checkpoints, warning
         self.lead = jax.process_index() == 0  # the process that writes logs and samples
         self.window: dict[str, list[float]] = {}  # metrics since the last record
         self.validation: dict[str, float] = {}
         self.saved, self.clock = 0, Clock()
-        self.reported = -math.inf  # when the report was written last
-        self.stop = None  # the signal that asked to stop
+        forward = (lambda: os.kill(os.getpid(), signal.SIGTERM)) if jax.process_count() > 1 else None
+        self.stop = Stop(forward)  # JAX's coordination service brings a SIGTERM to all processes
 
     def __enter__(self):
-        self._handlers = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
-        if jax.process_count() > 1:
-            del self._handlers[signal.SIGTERM]  # JAX's coordination service brings it to all processes
-        with contextlib.suppress(ValueError):  # only the main thread may; elsewhere the caller handles signals
-            for number in self._handlers:
-                signal.signal(number, self._request_stop)
         return self
 
     def __exit__(self, *error):
-        with contextlib.suppress(ValueError):
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
         self.clock.close()
         for writer in ("writer", "progress"):
             if hasattr(self, writer):
                 getattr(self, writer).close()
 
-    def _request_stop(self, number, frame):
-        if self.stop is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt  # a second Ctrl-C does not wait
-        self.stop = signal.Signals(number)
-
     def train(self) -> dict[str, float]:
         train = self.experiment.train
         with self.clock("start"):
             state = self._start()
-            previews = self._previews()
+            self.evaluation = Evaluation(self.engine, self.dataset)
+            self.outputs = Outputs(self.engine, self.dataset, self.out, self.progress, self.clock)
         start = self.saved
+        if start:
+            self._complete(start, state)
         if start >= train.steps:
             self.progress.message(f"'{self.out}' is already trained for {start} steps; --train.steps can be larger")
-            return self._complete(start, state, previews)
-        batches = self._batches(start)
-        seen, pending, step = set(), [], start
+        else:
+            state = self._steps(start, state)
+        if jax.process_count() == 1:
+            export_weights(self.engine.model, state, self.out / WEIGHTS)
+        return self.validation
+
+    def _steps(self, step: int, state: TrainState) -> TrainState:
+        train, batches = self.experiment.train, feed(self.engine, self.dataset, step)
+        seen, pending = set(), []
         self.progress.resume()
-        while step < train.steps:
-            count = steps_of_call(step, train)
-            dues = tuple(due_turns(self.experiment, s) for s in range(step, step + count))
-            with self.clock("data" if seen else "start"):  # the first batch has the pipeline to start
-                call = [next(batches) for _ in dues]
-            with contextlib.nullcontext() if dues in seen else self._part("compile"):
-                state, metrics = self.engine.step(state, call, dues)
-            seen.add(dues)
-            if metrics[-1]:
-                self.clock.watch(next(iter(metrics[-1].values())))
-            # Step n is dispatched: now read what step n - 1 has left.
-            self._read(pending)
-            pending = [(step + 1 + i, values) for i, values in enumerate(metrics)]
-            step += count
-            last = step == train.steps
-            stopping = not last and distributed.agree_to_stop(self.stop is not None, step)
-            events = {
-                "evaluate": not stopping and (last or _due(step, train.eval_every)),
-                "sample": not stopping and (last or _due(step, train.sample_every)),
-                "checkpoint": stopping or last or _due(step, train.checkpoint_every),
-            }
-            if any(events.values()):
+        with contextlib.ExitStack() as stack:
+            while step < train.steps:
+                count = steps_of_call(step, train)
+                dues = tuple(due_turns(self.experiment, s) for s in range(step, step + count))
+                with self.clock("data" if seen else "start"):  # the first batch has the pipeline to start
+                    call = [next(batches) for _ in dues]
+                program = dues, tuple(x.shape for batch in call for x in batch.values())  # compiled at its first use
+                with contextlib.nullcontext() if program in seen else self._part("compile"):
+                    state, metrics = self.engine.step(state, call, dues)
+                if not seen:
+                    stack.enter_context(self.stop)  # from now on there is something to save
+                seen.add(program)
+                if metrics[-1]:
+                    self.clock.watch(next(iter(metrics[-1].values())))
+                # Step n is dispatched: now read what step n - 1 has left.
                 self._read(pending)
-                pending = []
-                self._events(step, state, events, previews, wait=last or stopping)
-            if stopping:
-                name = self.stop.name if self.stop else "SIGTERM on one of the hosts"
-                raise UserError(f"stopped by {name} at step {step}, saved: the same command resumes")
+                pending = [(step + 1 + i, values) for i, values in enumerate(metrics)]
+                step += count
+                last = step == train.steps
+                stopping = not last and distributed.agree_to_stop(self.stop.asked is not None, step)
+                events = {
+                    "evaluate": not stopping and (last or _due(step, train.eval_every)),
+                    "sample": not stopping and (last or _due(step, train.sample_every)),
+                    "checkpoint": stopping or last or _due(step, train.checkpoint_every),
+                }
+                if any(events.values()):
+                    self._read(pending)
+                    pending = []
+                    self._events(step, state, events, wait=last or stopping)
+                if stopping:
+                    name = self.stop.asked.name if self.stop.asked else "SIGTERM on one of the hosts"
+                    raise UserError(f"stopped by {name} at step {step}, saved: the same command resumes")
         if self.dataset.skipped:
             names = ", ".join(list(self.dataset.skipped)[:5])
             self.progress.message(f"skipped {len(self.dataset.skipped)} unreadable file(s): {names}")
-        self._export(state)
-        return self.validation
+        return state
 
-    def _complete(self, step: int, state: TrainState, previews: dict) -> dict[str, float]:
-        """What a run leaves behind its last checkpoint, where it was stopped between the two."""
-        if jax.process_count() > 1:
-            return self.validation
-        records = [record for record in read_metrics(self.out) if record["step"] == step]
-        if not any("seconds/report" in record for record in records):  # the last thing that is written
-            self._events(step, state, {"evaluate": True, "sample": True, "checkpoint": False}, previews, wait=True)
-        else:
-            prefix = "validation/"
-            values = {name: value for record in records for name, value in record.items() if name.startswith(prefix)}
-            self.validation = {name.removeprefix(prefix): value for name, value in values.items()}
-        self._export(state)
-        return self.validation
-
-    def _export(self, state: TrainState) -> None:
-        if jax.process_count() == 1:
-            export_safetensors(averaged(state)[0], self.out / WEIGHTS)
+    def _complete(self, step: int, state: TrainState) -> None:
+        """What was due at the step of the checkpoint, and is not there: the run was ended between the two."""
+        records = [record for record in read_metrics(self.out) if record["step"] == step] if self.lead else []
+        found = {name: value for record in records for name, value in record.items() if value is not None}
+        found = json.loads(distributed.gather(json.dumps(found))[0])
+        prefix, train = "validation/", self.experiment.train
+        measured = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+        last = step == train.steps
+        events = {
+            "evaluate": last and not measured,
+            "sample": (last or _due(step, train.sample_every)) and "seconds/sample" not in found,
+            "checkpoint": False,
+        }
+        self.validation = measured
+        if any(events.values()) or (last and "seconds/report" not in found):
+            self._events(step, state, events, wait=True)
 
     def _start(self) -> TrainState:
         """The newest checkpoint that loads, or the state before the first step."""
-        messages = []
+        messages = [self.warning] if self.warning else []
         state = self.checkpoints.restore(self.engine.abstract_state, messages.append)
         if state is None:
             state = self.engine.init()
             state = initialize_from(state, self.experiment.train.init_from, self.engine)
         else:
             self.saved = int(state.step)
+            self.window = checkpoint.log(self.out, self.saved)
             self.checkpoints.set_aside_after(self.saved)
         train = self.experiment.train
         self.progress = Progress(train.steps, self.saved, self.experiment.data.batch_size)
         self.progress.pause()
         for message in messages:
             self.progress.message(message)
-        if self.lead:
-            posthoc_ema.discard_after(self.out, self.saved)
-            self.environment = runs.environment()
-            self.writer = MetricsWriter(self.out, resume_step=self.saved)
+        with distributed.together():
+            if self.lead:
+                posthoc_ema.discard_after(self.out, self.saved)
+                self.writer = MetricsWriter(self.out, resume_step=self.saved, say=self.progress.message)
+        if self.dataset.unused:
+            self.progress.message(f"fields of the data that nothing reads: {', '.join(self.dataset.unused)}")
         if self.saved:
             self.progress.message(f"resuming '{self.out}' at step {self.saved}")
         return state
-
-    def _batches(self, start: int) -> Iterator[dict[str, jax.Array]]:
-        """Batches on the device, `data.prefetch` of them ahead of the step that uses them."""
-        config = self.experiment.data
-        host = data.train_batches(
-            self.dataset,
-            config.batch_size,
-            self.experiment.train.seed,
-            start_step=start,
-            rows=self.engine.rows,
-            workers=config.workers,
-        )
-        # One thread takes the batches in order: the step does not wait for Python to hand them over.
-        pool = ThreadPoolExecutor(1, "genjax-batches")
-
-        def ask() -> Future[dict[str, jax.Array]]:
-            return pool.submit(lambda: self.engine.put(next(host)))
-
-        try:
-            ready = deque(ask() for _ in range(config.prefetch))
-            while True:
-                batch = ready.popleft().result()
-                ready.append(ask())
-                yield batch
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _previews(self) -> dict:
-        """Conditions and options of the samples drawn during training: the same ones each time."""
-        model, dataset, num = self.engine.model, self.dataset, self.experiment.eval.grid
-        return {
-            name: conditions(model, options, self.engine.spec, dataset, dataset.tokenizer, num)
-            for name, options in model.previews.items()
-        }
 
     def _read(self, pending: list[tuple[int, dict[str, jax.Array]]]) -> None:
         """Waits for the metrics of steps, checks that they are finite, and logs their means since the last record."""
@@ -259,12 +239,15 @@ class _Session:
         kept = f"the checkpoint of step {self.saved} is kept" if self.saved else "there is no checkpoint yet"
         return f"step {step}, turn {turn}: {what} is {value}; {kept}. Try a smaller learning rate or --optim.clip-norm"
 
-    def _events(self, step: int, state: TrainState, events: dict[str, bool], previews: dict, wait: bool) -> None:
-        measured = {}
+    def _events(self, step: int, state: TrainState, events: dict[str, bool], wait: bool) -> None:
+        measured, failure = {}, None
         if events["evaluate"]:
-            with self._part("evaluate"):
-                measured = self.validation = evaluate(self.engine, state, self.dataset)
-            if self.lead:
+            try:
+                with self._part("evaluate"):
+                    measured = self.validation = self.evaluation(state)
+            except Exception as error:  # first the weights are saved
+                failure = error
+            if self.lead and not failure:
                 self.writer.write(step, {f"validation/{name}": value for name, value in measured.items()})
                 words = "  ".join(f"{name} {value:.4g}" for name, value in measured.items() if "count" not in name)
                 self.progress.message(f"step {step}  validation  {words}")
@@ -272,37 +255,21 @@ class _Session:
             finite = {name: value for name, value in measured.items() if math.isfinite(value)}
             with self._part("checkpoint"):
                 posthoc_ema.save(self.out, step, state.ema.power)  # before the checkpoint: each one has its averages
-                self.checkpoints.save(step, state, self.config, finite, wait=wait)
+                log = {name: list(values) for name, values in self.window.items()}
+                self.checkpoints.save(step, state, self.config, finite, log=log, wait=wait or failure is not None)
             self.saved = step
+        if failure:
+            raise failure
         if events["sample"]:
             with self._part("sample"):
-                self._sample(step, state, previews)
+                self.outputs.samples(step, state)
         parts = [name for name in events if events[name]]
-        if self.lead and (wait or monotonic() - self.reported > REPORT_SECONDS):
+        if self.lead and (wait or self.outputs.report_due()):
             with self._part("report"):
-                self._describe()
-            parts, self.reported = [*parts, "report"], monotonic()
+                self.outputs.report()
+            parts.append("report")
         if self.lead:
             self.writer.write(step, {f"seconds/{part}": self.clock.last[part] for part in parts})
-
-    def _sample(self, step: int, state: TrainState, previews: dict) -> None:
-        for name, (given, options) in previews.items():
-            outputs = draw(self.engine, state, self.experiment.eval.grid, seed=0, options=options, given=given)
-            if self.lead:
-                suffix = "" if name == "sample" else f"-{name}"
-                save_samples(self.out / "samples" / f"{step}{suffix}", outputs, self.dataset.tokenizer)
-
-    def _describe(self) -> None:
-        """environment.json and report.html, as of now."""
-        environment = self.environment | {"compile_seconds": round(self.clock.seconds["compile"], 2)}
-        environment["seconds"] = {part: round(seconds, 6) for part, seconds in self.clock.parts().items()}
-        if self.dataset.skipped:
-            environment["skipped_files"] = list(self.dataset.skipped)
-        try:
-            write_atomic(self.out / "environment.json", json.dumps(environment, indent=2).encode())
-            write_report(self.out, best=self.engine.model.best)
-        except (OSError, UserError) as error:  # a page is no reason to lose a run
-            self.progress.message(f"report not written: {error}")
 
     @contextlib.contextmanager
     def _part(self, name: str):

@@ -15,7 +15,7 @@ from genjax import cli, data
 from genjax.bench import devices, limits, loop, timing
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment
-from genjax.models import GAN, GPT, VAE
+from genjax.models import GAN, GPT, MLPGAN, VAE
 from genjax.runtime.compilation import enable_cache
 
 FIELDS = {
@@ -29,7 +29,8 @@ def test_bench_of_a_recipe_writes_what_is_promised(tmp_path, capsys, monkeypatch
     peaks, measure_peak = [], limits.matmul_flops
     monkeypatch.setattr(limits, "matmul_flops", lambda *args: peaks.append(measure_peak(*args)) or peaks[-1])
     file, trace = tmp_path / "bench.json", tmp_path / "trace"
-    options = "--steps 6 --data.batch-size 16 --model.network dense --model.widths 8 --eval.examples 16 --eval.grid 4"
+    network = "--model.network DenseAutoencoder --model.network.widths 8"
+    options = f"--steps 6 --data.batch-size 16 {network} --eval.examples 16 --eval.grid 4"
     cli.run(["bench", "vae_digits", "--json", str(file), "--trace", str(trace), "--measure-peak", *options.split()])
     result, table = json.loads(file.read_text()), capsys.readouterr().out
     assert result.keys() >= FIELDS
@@ -54,8 +55,7 @@ def test_bench_of_a_recipe_writes_what_is_promised(tmp_path, capsys, monkeypatch
 
 
 def test_turns_at_intervals_are_timed_by_whole_periods():
-    model = GAN(network="mlp", latent=8, generator_width=8, discriminator_width=8, discriminator_norm="none",
-                r1_gamma=1.0, r1_every=2)  # fmt: skip
+    model = GAN(network=MLPGAN(8, 8, discriminator_norm="none"), latent=8, r1_gamma=1.0, r1_every=2)
     experiment = dataclasses.replace(systems.TINY["gan"], model=model)
     result = timing.measure("tiny", experiment, steps=3, synthetic=True)
     assert (result["turn_period"], result["timed_steps"]) == (2, 4)

@@ -11,18 +11,31 @@ from genjax.bench.spec import abstract_batch
 from genjax.engine.engine import Engine
 from genjax.engine.step import turn_period
 from genjax.experiment import Data, Experiment, Optim, Train
-from genjax.models import GAN, GPT, VAE, Diffusion, DiTConfig, UNetConfig, dit
-from genjax.runs import directory as run
-from genjax.spec import DataSpec
+from genjax.models import (
+    DCGAN,
+    GAN,
+    GPT,
+    MLPGAN,
+    VAE,
+    ConvAutoencoder,
+    DenseAutoencoder,
+    Diffusion,
+    DiTConfig,
+    SpatialAutoencoder,
+    UNetConfig,
+    dit,
+)
+from genjax.runs.check import resolve
+from genjax.spec import DataSpec, Image, Label, Tokens
 
-IMAGES = DataSpec(image_shape=(16, 16, 3), classes=10)
-TEXT = DataSpec(vocabulary=512, context=64)
-GPT2 = DataSpec(vocabulary=50257, context=1024)
+IMAGES = DataSpec({"image": Image(16, 16, 3), "label": Label(10)})
+TEXT = DataSpec({"tokens": Tokens((64,), 512, shifted=True)})
+GPT2 = DataSpec({"tokens": Tokens((1024,), 50257, shifted=True)})
 
 
 def resolved(model, spec, batch_size=64, **train) -> Experiment:
-    data = Data(source="pydoc" if spec.context else "digits", batch_size=batch_size)
-    return run.resolve(Experiment(model, data, Optim(name="sgd", b1=0.0), Train(**train)), spec)
+    data = Data(source="pydoc" if "tokens" in spec.fields else "digits", batch_size=batch_size)
+    return resolve(Experiment(model, data, Optim(name="sgd"), Train(**train)), spec)
 
 
 @pytest.mark.parametrize("changes", [{}, {"remat": "full", "unroll": 3, "attention": "splash"}])
@@ -37,7 +50,7 @@ def test_gpt2_is_palms_formula(changes):
 @pytest.mark.parametrize("size, gigaflops", [("S", 6.06), ("XL", 118.64)])
 def test_a_dits_published_flops(size, gigaflops):
     """Peebles & Xie 2022, table 4: multiply-adds of one forward pass at 32 x 32 x 4, patches of 2."""
-    spec = DataSpec(image_shape=(32, 32, 4), classes=1000)
+    spec = DataSpec({"image": Image(32, 32, 4), "label": Label(1000)})
     flops = model_flops(resolved(Diffusion(network=dit(size, 2)), spec, batch_size=1), spec)
     assert flops / 3 / 2e9 == pytest.approx(gigaflops, rel=0.005)  # gradients: twice the forward pass
 
@@ -49,7 +62,7 @@ def test_splash_counts_its_blocks():
 
 
 def test_micro_batches_and_precision_change_nothing_and_frozen_weights_need_no_gradient():
-    model = VAE(network="dense", widths=(32,), latent=4)
+    model = VAE(network=DenseAutoencoder(widths=(32,)), latent=4)
     whole = model_flops(resolved(model, IMAGES), IMAGES)
     for train in ({"grad_accumulation": 4}, {"precision": "bfloat16"}, {"ema_decay": 0.9}):
         assert model_flops(resolved(model, IMAGES, **train), IMAGES) == whole
@@ -61,9 +74,8 @@ def test_micro_batches_and_precision_change_nothing_and_frozen_weights_need_no_g
 
 
 def test_a_pass_that_two_turns_share_counts_once_and_the_period_is_averaged():
-    model = GAN(
-        network="mlp", generator_width=32, discriminator_width=32, discriminator_norm="none", latent=8, critic_steps=2
-    )
+    network = MLPGAN(generator_width=32, discriminator_width=32, discriminator_norm="none")
+    model = GAN(network=network, latent=8, critic_steps=2)
     experiment = resolved(model, IMAGES)
     generator = 2 * 64 * (8 * 32 + 32 * 32 + 32 * 768)
     apart = [step_flops(experiment, IMAGES, (turn,)) for turn in ("discriminator", "generator")]
@@ -72,15 +84,16 @@ def test_a_pass_that_two_turns_share_counts_once_and_the_period_is_averaged():
     assert model_flops(experiment, IMAGES) == (apart[0] + together) / 2
 
 
-W = {"generator_width": 32, "discriminator_width": 32, "discriminator_norm": "none", "r1_gamma": 1.0}
+W = {"network": DCGAN(generator_width=32, discriminator_width=32, discriminator_norm="none"), "r1_gamma": 1.0}
+WIDE = MLPGAN(generator_width=512, discriminator_width=512, discriminator_norm="none")
 AGAINST_XLA = {
     "gpt": (GPT(layers=2, heads=4, width=256), TEXT, "next_token"),
-    "vae-dense": (VAE(network="dense", widths=(512, 256)), IMAGES, "elbo"),
-    "vae-conv": (VAE(network="conv", widths=(64, 128)), IMAGES, "elbo"),
+    "vae-dense": (VAE(network=DenseAutoencoder(widths=(512, 256))), IMAGES, "elbo"),
+    "vae-conv": (VAE(network=ConvAutoencoder(widths=(64, 128))), IMAGES, "elbo"),
     "dcgan-discriminator": (GAN(**W), IMAGES, "discriminator"),
     "dcgan-generator": (GAN(**W), IMAGES, "generator"),
     "dcgan-r1": (GAN(**W), IMAGES, "r1"),
-    "vae-spatial": (VAE(network="spatial", widths=(32, 64), blocks=1, latent=4), IMAGES, "elbo"),
+    "vae-spatial": (VAE(network=SpatialAutoencoder(widths=(32, 64), blocks=1), latent=4), IMAGES, "elbo"),
     "unet": (
         Diffusion(network=UNetConfig(channels=64, multipliers=(1, 2), blocks=1, attention=(8,))),
         IMAGES,
@@ -88,7 +101,7 @@ AGAINST_XLA = {
     ),
     "dit": (Diffusion(network=DiTConfig(patch=2, layers=2, width=256, heads=4)), IMAGES, "denoise"),
     "mlp-penalty": (
-        GAN(**{**W, "generator_width": 512, "discriminator_width": 512}, network="mlp", gradient_penalty=1.0),
+        GAN(network=WIDE, r1_gamma=1.0, gradient_penalty=1.0),
         IMAGES,
         "discriminator",
     ),
@@ -115,13 +128,13 @@ def test_every_system_is_counted(name):
 
 
 def test_flops_by_network():
-    model = VAE(network="dense", widths=(32,), latent=4)
+    model = VAE(network=DenseAutoencoder(widths=(32,)), latent=4)
     encoder, decoder = (768 * 32 + 32 * 8), (4 * 32 + 32 * 768)
     by_entry = model_flops_by_entry(resolved(model, IMAGES), IMAGES)
     assert by_entry == {"encoder": 2 * 64 * (3 * encoder - 768 * 32), "decoder": 2 * 64 * 3 * decoder}
     gpt = resolved(GPT(layers=2, heads=2, width=32), TEXT)  # a loop, and causal attention
     assert model_flops_by_entry(gpt, TEXT) == {"decoder": model_flops(gpt, TEXT)}
-    every_second = resolved(GAN(network="mlp", critic_steps=2, discriminator_norm="none"), IMAGES)
+    every_second = resolved(GAN(network=MLPGAN(discriminator_norm="none"), critic_steps=2), IMAGES)
     assert model_flops_by_entry(every_second, IMAGES).keys() == {"generator", "discriminator"}
 
 

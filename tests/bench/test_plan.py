@@ -17,9 +17,10 @@ from genjax.bench.topology import topology_devices
 from genjax.engine.engine import Engine
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment, Mesh, Optim, Train
-from genjax.models import GAN, GPT, VAE
+from genjax.models import GAN, GPT, VAE, DenseAutoencoder
 from genjax.recipes import load_experiment
-from genjax.runs import directory as run
+from genjax.runs.check import resolve
+from genjax.spec import Image, Tokens
 
 
 @functools.cache
@@ -95,14 +96,14 @@ def measured(experiment: Experiment) -> plan.Cost:
 @pytest.mark.parametrize("remat", ["none", "full"])
 def test_extrapolation_is_the_truth_of_the_unrolled_model(remat):
     experiment = tiny_gpt(remat=remat)
-    experiment = run.resolve(experiment, spec_without_data(experiment))
+    experiment = resolve(experiment, spec_without_data(experiment))
     truth = dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, unroll=4))
     assert plan.extrapolate(measured, experiment) == pytest.approx(measured(truth), rel=0.05)
 
 
 def test_micro_batches_are_counted_each():
     one = tiny_gpt(layers=1)
-    one = run.resolve(one, spec_without_data(one))
+    one = resolve(one, spec_without_data(one))
     two = dataclasses.replace(one, train=Train(grad_accumulation=2))
     spec = spec_without_data(one)
     whole, halves = (plan.count(e, spec, jax.devices()) for e in (one, two))
@@ -112,13 +113,13 @@ def test_micro_batches_are_counted_each():
 
 def test_spec_of_a_recipe_without_its_data():
     spec = spec_without_data(load_experiment("gpt2_124m"))
-    assert (spec.vocabulary, spec.context) == (50257, 1024)
+    assert spec.fields == {"tokens": Tokens((1024,), 50257, shifted=True)}
     spec = spec_without_data(load_experiment("dcgan_celeba64"))
-    assert spec.image_shape == (64, 64, 3)
+    assert spec.fields["image"] == Image(64, 64, 3)
     spec = spec_without_data(load_experiment("gan_digits"))
-    assert (spec.image_shape, spec.classes) == ((8, 8, 1), 10)
+    assert (spec.fields["image"], spec.fields["label"].classes) == (Image(8, 8, 1), 10)
     bpe = Experiment(GPT(), Data(path="nowhere.txt", tokenizer="bpe:1000", context=32))
-    assert spec_without_data(bpe).vocabulary == 1000
+    assert spec_without_data(bpe).fields["tokens"].vocabulary == 1000
 
 
 def test_missing_data_names_the_fields_to_give():
@@ -157,7 +158,7 @@ def test_fsdp_divides_parameters_and_optimizer_by_its_size():
             mesh=Mesh(data=1, fsdp=fsdp),
         )
         spec = spec_without_data(experiment)
-        engine = Engine(run.resolve(experiment, spec), spec, jax.devices()[:fsdp])
+        engine = Engine(resolve(experiment, spec), spec, jax.devices()[:fsdp])
         return plan.memory_bytes(plan.compile_step(engine)[0])["arguments"]
 
     assert arguments(8) == pytest.approx(arguments(1) / 8, rel=0.1)
@@ -211,7 +212,7 @@ def test_plan_of_diffusion(name):
 @pytest.mark.tpu_aot
 def test_a_model_too_large_does_not_fit():
     needs_libtpu()
-    model = VAE(network="dense", widths=(60_000, 60_000), latent=4)
+    model = VAE(network=DenseAutoencoder(widths=(60_000, 60_000)), latent=4)
     result = plan.plan("large", dataclasses.replace(load_experiment("vae_digits"), model=model), "v5e:2x2")
     assert not result["fits"] and result["memory_bytes"]["total"] > result["hbm_bytes"]
     assert result["estimated_step_ms"] is None and "hbm" in result["message"].lower()

@@ -7,7 +7,7 @@ import pytest
 from peers.pairs import Pair, Side, check_parameters, compare
 
 from genjax.errors import UserError
-from genjax.spec import DataSpec
+from genjax.spec import DataSpec, Image
 
 
 class Machine:
@@ -127,7 +127,7 @@ def test_samplers_run(monkeypatch):
 
     for name, size in {"SAMPLES": 2, "STEPS": 2, "SIZE": 8, "WIDTHS": (32, 32)}.items():
         monkeypatch.setattr(unet, name, size)
-    monkeypatch.setattr(unet, "SPEC", DataSpec(image_shape=(8, 8, 1)))
+    monkeypatch.setattr(unet, "SPEC", DataSpec({"image": Image(8, 8, 1)}))
     unet.their_model.cache_clear()
     each_side_runs(unet.sampling())
     unet.their_model.cache_clear()

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from genjax.data import build_corpus, corpus, load, load_tokenizer, train_batches, validation_batches
+from genjax.data import build_corpus, corpus, load, load_tokenizer, make_tokenizer, train_batches, validation_batches
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 
@@ -30,14 +30,15 @@ def test_the_corpus_is_the_documents(tmp_path, texts, tokenizer, monkeypatch):
     coder, (train, held) = load_tokenizer(out), both(out)
     documents = [path.read_text(encoding="utf-8") for path in texts[1:]]
     joined = "".join(documents)
-    assert coder.decode(train) + coder.decode(held) == joined
     assert abs(len(coder.decode(train).encode()) / len(joined.encode()) - 0.8) < 0.01
     if coder.end_of_text is None:
-        np.testing.assert_array_equal(np.concatenate([train, held]), coder.encode(joined))
+        closed = "".join(f"{document}\n" for document in documents)
+        np.testing.assert_array_equal(np.concatenate([train, held]), coder.encode(closed))
     else:
         ends = [np.flatnonzero(part == coder.end_of_text) for part in (train, held)]
         assert (len(ends[0]), len(ends[1])) == (2, 1) and ends[1][0] == len(held) - 1
         np.testing.assert_array_equal(train[: ends[0][0]], coder.encode(documents[0]))
+        assert coder.decode(train) + coder.decode(held) == joined
         np.testing.assert_array_equal(train[ends[0][0] + 1 : ends[0][1]], coder.encode(documents[1]))
     assert description["train"] == len(train) and description["vocabulary"] == coder.vocabulary
 
@@ -51,12 +52,30 @@ def test_the_corpus_is_the_documents(tmp_path, texts, tokenizer, monkeypatch):
     assert batch.dtype == np.int32 and all(row.tobytes() in windows for row in batch)
 
 
+def test_documents_without_a_last_line_break_are_apart(tmp_path):
+    for n in range(2):
+        (tmp_path / f"{n}.txt").write_text("one" * 20 + "end", encoding="utf-8")
+    for tokenizer in ("byte", "char"):
+        build_corpus(sorted(tmp_path.glob("*.txt")), tmp_path / tokenizer, tokenizer, validation=0.1)
+        train, held = both(tmp_path / tokenizer)
+        assert "endone" not in (text := load_tokenizer(tmp_path / tokenizer).decode([*train, *held]))
+        assert text.count("end\n") == 2
+
+
+def test_another_tokenizer_than_that_of_the_run_is_refused(tmp_path, texts):
+    build_corpus(texts, tmp_path / "out", "char")
+    data = Data(path=str(tmp_path / "out"), context=8)
+    assert load(data, load_tokenizer(tmp_path / "out")).tokenizer.vocabulary == load(data).tokenizer.vocabulary
+    with pytest.raises(UserError, match="another tokenizer than that of the run"):
+        load(data, make_tokenizer("byte", ""))
+
+
 def test_big_vocabularies_take_four_bytes(tmp_path):
     text = tmp_path / "all.txt"
     text.write_text("".join(map(chr, range(0x10000, 0x10000 + 70_000))), encoding="utf-8")
     build_corpus([text], tmp_path / "out", "char", validation=0.5)
     assert json.loads((tmp_path / "out" / "corpus.json").read_text())["dtype"] == "<u4"
-    assert both(tmp_path / "out")[1].max() == 69_999
+    assert both(tmp_path / "out")[1].max() == 70_000  # after the line break
     assert next(validation_batches(load(Data(path=str(tmp_path / "out"))), 2))["bytes"].min() == 4
 
 
@@ -93,11 +112,15 @@ def edit(folder, **changes):
     [
         (lambda out: (out / "train.bin").write_bytes(b"\0" * 100), "100 bytes instead of"),
         (lambda out: (out / "validation.bin").unlink(), "0 bytes instead of"),
-        (lambda out: (out / "corpus.json").write_text("{}"), "not a readable description"),
-        (lambda out: (out / "corpus.json").write_text("[1"), "not a readable description"),
+        (lambda out: (out / "corpus.json").write_text("{}"), "version is missing: .* needs a whole number"),
+        (lambda out: (out / "corpus.json").write_text("[1"), r"corpus\.json: not readable as JSON"),
+        (lambda out: (out / "corpus.json").write_text("[" * 100_000), "nested too deeply"),
+        (lambda out: edit(out, train="many"), 'train is "many", and must be a whole number'),
+        (lambda out: edit(out, train=-5), "instead of -10"),
+        (lambda out: edit(out, colour=1), "colour is a field that"),
         (lambda out: edit(out, version=2), "version 2"),
         (lambda out: edit(out, dtype="float32"), "float32"),
-        (lambda out: edit(out, dtype=[]), "not a readable|is not read"),
+        (lambda out: edit(out, dtype=[]), r"dtype is \[\], and must be one of"),
         (lambda out: edit(out, vocabulary=7), "256 tokens, the corpus 7"),
         (lambda out: (out / "tokenizer.json").unlink(), r"tokenizer\.json"),
     ],

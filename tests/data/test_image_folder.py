@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
 from genjax.data import load, train_batches, validation_batches
 from genjax.errors import UserError
 from genjax.experiment import Data
+from genjax.spec import Image, Label
 
 
 def write(path, color=(200, 30, 90), size=(8, 8), mode="RGB", **options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, color).convert(mode).save(path, **options)
+    Pillow.new("RGB", size, color).convert(mode).save(path, **options)
 
 
 def pixels(dataset, count):
@@ -25,7 +26,7 @@ def test_classes_are_the_sorted_subfolders_and_a_share_is_held_out(tmp_path):
     (tmp_path / ".cache").mkdir()
     dataset = load(Data(path=str(tmp_path), validation=0.25))
     spec = dataset.spec
-    assert (spec.class_names, spec.classes, spec.image_shape) == (("blue", "red"), 2, (8, 8, 3))
+    assert spec.fields == {"image": Image(8, 8, 3), "label": Label(2, ("blue", "red"))}
     assert (spec.train_examples, spec.validation_examples) == (12, 4)
     batch = next(train_batches(dataset, 12, 0))
     assert batch["image"].dtype == np.float32 and batch["label"].dtype == np.int32
@@ -43,7 +44,7 @@ def test_splits_by_folder(tmp_path, held):
             write(tmp_path / split / f"{n}.png")
     dataset = load(Data(path=str(tmp_path)))
     assert (dataset.spec.train_examples, dataset.spec.validation_examples) == (3, 2)
-    assert dataset.spec.classes is None and "label" not in next(train_batches(dataset, 2, 0))
+    assert set(dataset.spec.fields) == {"image"} and "label" not in next(train_batches(dataset, 2, 0))
 
 
 def test_splits_must_agree_on_classes(tmp_path):
@@ -56,10 +57,10 @@ def test_splits_must_agree_on_classes(tmp_path):
 def test_resize_the_shorter_side_and_crop_the_centre(tmp_path):
     gradient = np.tile(np.arange(64, dtype=np.uint8)[None, :, None] * 4, (16, 1, 3))
     for n in range(2):
-        Image.fromarray(gradient).save(tmp_path / f"{n}.png")
+        Pillow.fromarray(gradient).save(tmp_path / f"{n}.png")
     dataset = load(Data(path=str(tmp_path), image_size=8, random_crop=True, flip=True))
-    assert dataset.spec.image_shape == (8, 8, 3)
-    expected = np.asarray(Image.fromarray(gradient).resize((32, 8), Image.Resampling.BICUBIC))[:, 12:20]
+    assert dataset.spec.fields["image"].shape == (8, 8, 3)
+    expected = np.asarray(Pillow.fromarray(gradient).resize((32, 8), Pillow.Resampling.BICUBIC))[:, 12:20]
     np.testing.assert_allclose(pixels(dataset, 1)[0], expected, atol=1e-3)
     batches = train_batches(dataset, 16, 0)
     corners = {tuple(image[0, [0, -1], 0].round(4)) for _ in range(3) for image in next(batches)["image"]}
@@ -68,18 +69,18 @@ def test_resize_the_shorter_side_and_crop_the_centre(tmp_path):
 
 
 def test_modes_and_orientation(tmp_path):
-    half = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    half = Pillow.new("RGBA", (4, 4), (0, 0, 0, 0))
     half.save(tmp_path / "0.png")  # transparent: white
-    palette = Image.new("P", (4, 4), 1)
+    palette = Pillow.new("P", (4, 4), 1)
     palette.putpalette([0, 0, 0, 255, 0, 0])
     palette.save(tmp_path / "1.gif")  # red
-    Image.fromarray(np.full((4, 4), 128 << 8, np.uint16)).save(tmp_path / "2.png")  # 16 bits: middle grey
-    turned = Image.new("RGB", (4, 4), "black")
+    Pillow.fromarray(np.full((4, 4), 128 << 8, np.uint16)).save(tmp_path / "2.png")  # 16 bits: middle grey
+    turned = Pillow.new("RGB", (4, 4), "black")
     turned.paste("white", (0, 0, 4, 2))  # the upper half; orientation 6 turns it clockwise, to the right
-    exif = Image.Exif()
+    exif = Pillow.Exif()
     exif[0x0112] = 6
     turned.save(tmp_path / "3.webp", exif=exif, lossless=True)
-    Image.new("L", (4, 4), 7).save(tmp_path / "4.bmp")
+    Pillow.new("L", (4, 4), 7).save(tmp_path / "4.bmp")
     dataset = load(Data(path=str(tmp_path), channels=3))
     images = {}
     for source in (dataset.train, dataset.validation):
@@ -91,13 +92,13 @@ def test_modes_and_orientation(tmp_path):
     np.testing.assert_allclose(images["2.png"], 128, atol=1e-4)
     np.testing.assert_allclose(images[".webp"][:, :, 0], np.tile([0, 0, 255, 255], (4, 1)), atol=1e-4)
     np.testing.assert_allclose(images["4.bmp"], 7, atol=1e-4)
-    assert load(Data(path=str(tmp_path), channels=1)).spec.image_shape == (4, 4, 1)
+    assert load(Data(path=str(tmp_path), channels=1)).spec.fields["image"].shape == (4, 4, 1)
 
 
 def test_grey_stays_grey(tmp_path):
     for n in range(3):
         write(tmp_path / f"{n}.png", mode="L", size=(5, 3))
-    assert load(Data(path=str(tmp_path))).spec.image_shape == (3, 5, 1)
+    assert load(Data(path=str(tmp_path))).spec.fields["image"].shape == (3, 5, 1)
 
 
 def torn(tmp_path):
@@ -132,7 +133,7 @@ def test_strict_refuses_them(tmp_path):
         load(Data(path=data.path, image_size=8, strict=True))
     for split in ("train", "test"):
         file = tmp_path / split / "2.png"  # its header is whole
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
+        Pillow.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(file)
         file.write_bytes(file.read_bytes()[:5000])
     dataset = load(Data(path=data.path, image_size=8, strict=True))
     with pytest.raises(UserError, match=r"2\.png: unreadable image"):
@@ -160,17 +161,17 @@ def test_different_sizes_become_the_median_of_the_shorter_sides(tmp_path, sizes,
     for n, size in enumerate(sizes):
         write(tmp_path / f"{n}.png", size=size)
     dataset = load(Data(path=str(tmp_path)))
-    assert dataset.spec.image_shape == (side, side, 3)
+    assert dataset.spec.fields["image"].shape == (side, side, 3)
     assert next(train_batches(dataset, 2, 0))["image"].shape == (2, side, side, 3)
-    assert load(Data(path=str(tmp_path), image_size=4)).spec.image_shape == (4, 4, 3)
+    assert load(Data(path=str(tmp_path), image_size=4)).spec.fields["image"].shape == (4, 4, 3)
 
 
 @pytest.mark.parametrize("image_size", [None, 8])
 def test_one_image_in_colour_makes_all_colour(tmp_path, image_size):
     for n in range(200):
         write(tmp_path / f"{n:03}.png", mode="RGB" if n >= 150 else "L")
-    assert load(Data(path=str(tmp_path), image_size=image_size)).spec.image_shape == (8, 8, 3)
-    assert load(Data(path=str(tmp_path), image_size=image_size, channels=1)).spec.image_shape == (8, 8, 1)
+    assert load(Data(path=str(tmp_path), image_size=image_size)).spec.fields["image"].shape == (8, 8, 3)
+    assert load(Data(path=str(tmp_path), image_size=image_size, channels=1)).spec.fields["image"].shape == (8, 8, 1)
 
 
 def test_where_the_images_sampled_are_unreadable_the_others_tell(tmp_path):
@@ -180,7 +181,7 @@ def test_where_the_images_sampled_are_unreadable_the_others_tell(tmp_path):
             (tmp_path / "train" / f"{n:03}.png").write_bytes(b"")
     write(tmp_path / "test" / "0.png")
     (tmp_path / "test" / "0.png").write_bytes(b"")
-    assert load(Data(path=str(tmp_path), image_size=8)).spec.image_shape == (8, 8, 3)
+    assert load(Data(path=str(tmp_path), image_size=8)).spec.fields["image"].shape == (8, 8, 3)
 
 
 def test_empty_and_ambiguous_folders(tmp_path):

@@ -1,14 +1,12 @@
-import jax
 import numpy as np
 import pytest
 
-from genjax.bench.spec import abstract_batch
 from genjax.data import latents, load, train_batches, validation_batches
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
-from genjax.spec import DataSpec
+from genjax.spec import DataSpec, Image, Label, Latent
 
-SPEC = DataSpec(image_shape=(16, 16, 3), classes=3, class_names=("cat", "dog", "owl"))
+SPEC = DataSpec({"image": Image(16, 16, 3), "label": Label(3, ("cat", "dog", "owl"))})
 
 
 def moments(count, seed=0):
@@ -27,15 +25,8 @@ def test_what_is_saved_is_read(tmp_path):
     path = latents.save(tmp_path / "new" / "latents.npz", SPEC, splits(), 0.25)
     assert [file.name for file in path.parent.iterdir()] == ["latents.npz"]
     dataset = load(Data(path=str(path)))
-    expected = DataSpec(
-        image_shape=(16, 16, 3),
-        classes=3,
-        class_names=("cat", "dog", "owl"),
-        latent_shape=(4, 4, 3),
-        latent_std=0.25,
-        train_examples=10,
-        validation_examples=4,
-    )
+    fields = {"latent": Latent(4, 4, 3, 0.25, Image(16, 16, 3)), "label": Label(3, ("cat", "dog", "owl"))}
+    expected = DataSpec(fields, train_examples=10, validation_examples=4)
     assert dataset.spec == expected
     batch = next(validation_batches(dataset, 4))
     assert batch["latent"].dtype == np.float32 and batch["label"].tolist() == [2, 1, 0, 0]
@@ -45,18 +36,18 @@ def test_what_is_saved_is_read(tmp_path):
 def test_training_batches_have_the_shapes_that_plans_count_with(tmp_path):
     dataset = load(Data(path=str(latents.save(tmp_path / "latents.npz", SPEC, splits(), 0.25))))
     batch = next(train_batches(dataset, 5, 0))
-    shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in batch.items()}
-    assert shapes == abstract_batch(dataset.spec, 5, None)
+    shapes = {name: (array.shape[1:], array.dtype) for name, array in batch.items()}
+    assert shapes == {name: (values.shape, values.dtype) for name, values in dataset.spec.arrays().items()}
     for latent, label in zip(batch["latent"], batch["label"]):
         (row,) = np.flatnonzero((moments(10).astype(np.float32) == latent).all((1, 2, 3)))
         assert label == row % 3
 
 
 def test_images_without_labels(tmp_path):
-    spec = DataSpec(image_shape=(16, 16, 3))
+    spec = DataSpec({"image": Image(16, 16, 3)})
     bare = {split: {"latent": part["latent"]} for split, part in splits().items()}
     dataset = load(Data(path=str(latents.save(tmp_path / "latents.npz", spec, bare, 1.0))))
-    assert dataset.spec.classes is None and set(next(train_batches(dataset, 2, 0))) == {"index", "latent"}
+    assert set(dataset.spec.fields) == {"latent"} and set(next(train_batches(dataset, 2, 0))) == {"index", "latent"}
 
 
 NAN = np.full((4, 4, 4, 6), np.nan, np.float16)
@@ -95,3 +86,13 @@ def test_options_of_images_are_refused(tmp_path, option):
     path = latents.save(tmp_path / "latents.npz", SPEC, splits(), 0.25)
     with pytest.raises(UsageError, match=f"--data.{next(iter(option)).replace('_', '-')} changes images"):
         load(Data(path=str(path), **option))
+
+
+def test_a_flipped_bit_of_a_file_is_found(tmp_path):
+    path = latents.save(tmp_path / "latents.npz", SPEC, splits(), 0.25)
+    whole = path.read_bytes()
+    start = whole.index(b"train_latent.npy") + 200  # within the numbers
+    for place in range(start, start + 400, 50):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(UserError, match=r"latents\.npz"):
+            load(Data(path=str(path)))

@@ -5,10 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from genjax.data import load, require_unchanged, train_batches, validation_batches
-from genjax.data.pipeline import batch_ids
+from genjax.data import known_spec, load, require_unchanged, train_batches, validation_batches
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
+from genjax.orders import Epochs, Examples, Streams
+from genjax.spec import Image, Label, Mask, Tokens
 
 
 def take(batches, count):
@@ -34,6 +35,10 @@ def numbered(tmp_path_factory):
         test_label=np.arange(7),
     )
     return load(Data(path=str(path), image_size=6, flip=True, random_crop=True))
+
+
+def batch_ids(count, batch_size, seed, step):
+    return Epochs().plans(Examples(count), batch_size, seed)(step).ids_B
 
 
 def test_an_epoch_holds_each_example_at_most_once_and_epochs_differ():
@@ -65,12 +70,12 @@ def test_rows_do_not_depend_on_the_process_that_draws_them(numbered, source):
     whole = next(train_batches(dataset, 8, 3, start_step=2))
     assert whole["index"].tolist() == list(range(8)) and whole["index"].dtype == np.int32
     for rows in (slice(0, 3), slice(3, 8)):
-        part = next(train_batches(dataset, 8, 3, start_step=2, rows=rows))
+        part = next(train_batches(dataset, 8, 3, start_step=2, rows=lambda count: rows))
         assert_equal(part, {name: value[rows] for name, value in whole.items()})
 
 
 def test_augmented_images_are_crops_and_mirrors_of_their_originals(numbered):
-    originals = numbered.train.image_NHWC.astype(np.float32) / 127.5 - 1
+    originals = numbered.train.members["image"].image_NHWC.astype(np.float32) / 127.5 - 1
     seen = set()
     for batch in take(train_batches(numbered, 8, 0), 10):
         for image, label in zip(batch["image"], batch["label"]):
@@ -86,9 +91,9 @@ def test_validation_goes_once_in_order_unaugmented_and_marks_the_filling(numbere
     batches = list(validation_batches(numbered, 4))
     assert [batch["valid"].tolist() for batch in batches] == [[True] * 4, [True] * 3 + [False]]
     assert np.concatenate([batch["label"] for batch in batches]).tolist() == [0, 1, 2, 3, 4, 5, 6, 6]
-    centre = numbered.validation.image_NHWC[:4, :, 1:7]
+    centre = numbered.validation.members["image"].image_NHWC[:4, :, 1:7]
     np.testing.assert_allclose(batches[0]["image"], centre / 127.5 - 1, atol=1e-6)
-    parts = [next(validation_batches(numbered, 4, rows=rows)) for rows in (slice(0, 1), slice(1, 4))]
+    parts = [next(validation_batches(numbered, 4, rows=lambda count: rows)) for rows in (slice(0, 1), slice(1, 4))]
     assert_equal({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, batches[0])
 
 
@@ -101,14 +106,32 @@ def test_validation_may_be_limited(numbered, examples, counted):
 
 def test_digits():
     dataset = load(Data())
-    assert dataset.spec.image_shape == (8, 8, 1) and dataset.spec.classes == 10
+    assert dataset.spec.fields == {"image": Image(8, 8, 1), "label": Label(10, tuple("0123456789"))}
+    assert known_spec(Data()).fields == {"image": Image(8, 8, 1), "label": Label(10)}
     assert (dataset.spec.train_examples, dataset.spec.validation_examples) == (1500, 297)
     batch = next(train_batches(dataset, 64, 0))
     assert batch["image"].dtype == np.float32 and batch["label"].dtype == np.int32
     assert batch["image"].shape == (64, 8, 8, 1) and (batch["image"].min(), batch["image"].max()) == (-1, 1)
     assert set(np.unique(batch["image"] * 8 + 8)) <= set(range(17))
-    rows = {image.tobytes() for image in dataset.train.image_NHWC}
-    assert sum(image.tobytes() in rows for image in dataset.validation.image_NHWC) == 0
+    rows = {image.tobytes() for image in dataset.train.members["image"].image_NHWC}
+    assert sum(image.tobytes() in rows for image in dataset.validation.members["image"].image_NHWC) == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        (Data(source="pydoc", context=8), {"tokens": Tokens((8,), 256, shifted=True)}),
+        (Data(source="pydoc", tokenizer="bpe:300"), {"tokens": Tokens((64,), 300, shifted=True)}),
+        (Data(source="pydoc", tokenizer="char"), {}),
+        (Data(path="absent.txt", order=Streams()), {"tokens": Tokens((64,), 256, shifted=True), "starts": Mask(())}),
+        (Data(path="absent.tsv"), {}),
+        (Data(path="absent.npz"), {}),
+        (Data(source="tfds:celeb_a", image_size=64), {"image": Image(64, 64, 3)}),
+        (Data(source="hf:mnist"), {}),
+    ],
+)
+def test_what_a_recipe_tells_of_its_data(data, fields):
+    assert known_spec(data).fields == fields
 
 
 @pytest.mark.parametrize(
@@ -116,7 +139,7 @@ def test_digits():
     [("digit", "digits"), ("pidoc", "pydoc"), ("tdfs:mnist", "tfds:NAME"), ("tfds:", "tfds:NAME")],
 )
 def test_unknown_source_suggests_the_nearest(source, meant):
-    with pytest.raises(UsageError, match=rf"did you mean {meant}\? the sources are digits, pydoc, tfds:NAME$"):
+    with pytest.raises(UsageError, match=rf"did you mean {meant}\? the sources are digits, pydoc, hf:NAME, tfds:NAME$"):
         load(Data(source=source))
 
 
@@ -150,10 +173,10 @@ def test_a_run_notices_that_its_data_has_changed(tmp_path):
     require_unchanged(then, then.spec, then.tokenizer)
     require_unchanged(loaded("cab " * 70), then.spec, then.tokenizer)
     for changed, message in (
-        (loaded("abcd" * 50 + " "), "vocabulary was 4, and is 5 now"),
+        (loaded("abcd" * 50 + " "), "vocabulary of `tokens` was 4, and is 5 now"),
         (loaded("abd " * 50), "its text gives other tokens"),
-        (loaded("abc " * 50, "byte"), "vocabulary was 4, and is 256 now"),
-        (load(Data()), "image_shape was None"),
+        (loaded("abc " * 50, "byte"), "vocabulary of `tokens` was 4, and is 256 now"),
+        (load(Data()), "`tokens` was text of up to 4 tokens, and is not there now"),
     ):
         with pytest.raises(UserError, match=f"the data is not what the run was trained on: .*{message}"):
             require_unchanged(changed, then.spec, then.tokenizer)

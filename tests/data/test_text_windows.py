@@ -6,6 +6,7 @@ import pytest
 from genjax.data import load, train_batches, validation_batches
 from genjax.errors import UserError
 from genjax.experiment import Data
+from genjax.spec import Tokens
 
 TEXT = "Ein Jäger längs der Äcker.\n" * 40 + "The quick brown fox\r\n" * 40
 
@@ -22,7 +23,7 @@ def test_the_split_is_by_characters_and_windows_are_consecutive(path, tokenizer)
     coder, cut = dataset.tokenizer, round(len(TEXT) * 0.75)
     train, held = coder.encode(TEXT[:cut]), coder.encode(TEXT[cut:])
     assert coder.decode(dataset.train.tokens_N) == TEXT[:cut]
-    assert dataset.spec.vocabulary == coder.vocabulary and dataset.spec.context == 16
+    assert dataset.spec.fields == {"tokens": Tokens((16,), coder.vocabulary, shifted=True)}
     assert dataset.spec.train_examples == (len(train) - 1) // 16
     assert dataset.spec.validation_examples == (len(held) - 1) // 16
 
@@ -59,7 +60,7 @@ def test_text_shorter_than_the_context_says_the_numbers(path):
 @pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0 a photograph", b"zeros \0 in between"])
 def test_other_files_are_refused_with_what_is_accepted(tmp_path, content):
     (tmp_path / "photo.jpg").write_bytes(content)
-    with pytest.raises(UserError, match=r"photo\.jpg: not UTF-8 text; .* folder of images, a \.npz file"):
+    with pytest.raises(UserError, match=r"photo\.jpg: not UTF-8 text; .* folder of images, \."):
         load(Data(path=str(tmp_path / "photo.jpg")))
 
 

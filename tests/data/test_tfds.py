@@ -6,12 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Pillow
 
-from genjax.data import load, train_batches, validation_batches
-from genjax.errors import UserError
+from genjax.data import known_spec, load, train_batches, validation_batches
+from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.recipes import load_experiment
+from genjax.spec import Image, Label, Real, Tokens
 
 SIZES = {"train": 12, "test": 4}
 
@@ -30,7 +31,7 @@ def prepared(tmp_path_factory):
     def examples(split, count):
         for n in range(count):
             file = root / f"{split}{n}.png"
-            Image.fromarray(picture(split, n)).save(file)
+            Pillow.fromarray(picture(split, n)).save(file)
             yield n, {"id": n, "picture": str(file), "kind": n % 3}
 
     class GenjaxTiny(tfds.core.GeneratorBasedBuilder):
@@ -88,7 +89,7 @@ def public(tmp_path_factory):
 
     def image(shape, suffix):
         file = root / f"{random.integers(2**60)}.{suffix}"
-        Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8).squeeze()).save(file)
+        Pillow.fromarray(random.integers(0, 256, shape, dtype=np.uint8).squeeze()).save(file)
         return str(file)
 
     def split(count, shape, suffix, **fields):
@@ -124,8 +125,10 @@ def test_the_data_of_recipes(public, recipe, shape, classes, held):
     experiment = load_experiment(recipe)
     dataset = load(dataclasses.replace(experiment.data, path=str(public)))
     spec = dataset.spec
-    assert (spec.image_shape, spec.classes, spec.train_examples, spec.validation_examples) == (shape, classes, 6, held)
-    assert experiment.model.resolve(spec).image_shape == shape
+    label = {} if classes is None else {"label": Label(classes, tuple(map(str, range(classes))))}
+    assert spec.fields == {"image": Image(*shape)} | label
+    assert (spec.train_examples, spec.validation_examples, spec.test_examples) == (6, held, 2 if held == 3 else 0)
+    assert known_spec(dataclasses.replace(experiment.data)).fields["image"] == Image(*shape)
     batch = next(train_batches(dataset, 6, 0))
     assert batch["image"].shape == (6, *shape) and batch["image"].dtype == np.float32
     assert -1 <= batch["image"].min() < -0.5 and 0.5 < batch["image"].max() <= 1
@@ -154,8 +157,38 @@ def test_text(tmp_path, tokenizer, splits):
     assert all(set(read[n]) == set(texts[split]) for n, split in enumerate(splits) if len(splits) > 1)
     assert sorted(read[0] + read[1]) == sorted(text for split in splits for text in texts[split])
     assert len(read[1]) == (20 if len(splits) > 1 else 2)
-    assert dataset.spec.vocabulary == coder.vocabulary and dataset.spec.context == 8
+    assert dataset.spec.fields == {"tokens": Tokens((8,), coder.vocabulary, shifted=True, end=coder.end_of_text)}
+    assert dataset.unused == ("id",)
     assert next(validation_batches(dataset, 2))["bytes"].shape == (2, 8)
+
+
+def test_fields_are_features_by_name(prepared, tmp_path):
+    import tensorflow_datasets as tfds
+
+    pairs = [{"en": f"a {n}", "de": f"ein {n}", "score": n / 4} for n in range(8)]
+    features = {"en": tfds.features.Text(), "de": tfds.features.Text(), "score": np.float32}
+    prepare("pairs", features, {"train": pairs, "test": pairs[:2], "validation": pairs[:3]}, tmp_path)
+    data = Data(source="tfds:pairs", path=str(tmp_path), context=8, fields=("source=en", "target=de", "x=score"))
+    dataset = load(data)
+    text = Tokens((8,), 257, ragged=True, end=256)
+    assert dataset.spec.fields == {"source": text, "target": text, "x": Real(())}
+    batch = next(validation_batches(dataset, 3))
+    for source, target, length, x in zip(batch["source"], batch["target"], batch["target_length"], batch["x"]):
+        n = int(x * 4)
+        assert (
+            dataset.tokenizer.decode(source[:4]) == f"a {n}" and dataset.tokenizer.decode(target[:length]) == f"ein {n}"
+        )
+    assert (dataset.spec.validation_examples, dataset.spec.test_examples) == (3, 2)
+    with pytest.raises(UsageError, match="has no `fr`; it has de, en, score"):
+        load(dataclasses.replace(data, fields=("source=fr",)))
+
+    asked = ("picture=picture", "number=id", "kind=kind")
+    mixed = load(Data(source="tfds:genjax_tiny", path=str(prepared / "both"), fields=asked))
+    batch = next(train_batches(mixed, 12, 0))
+    assert set(mixed.spec.fields) == {"picture", "number", "kind"} and mixed.unused == ()
+    images = ((batch["picture"] + 1) * 127.5).round().astype(np.uint8)
+    for image, number, kind in zip(images, batch["number"], batch["kind"]):
+        assert np.array_equal(image, picture("train", int(number))) and kind == number % 3
 
 
 def test_neither_image_nor_text(tmp_path):
@@ -167,7 +200,8 @@ def test_neither_image_nor_text(tmp_path):
 def test_reads_what_was_written(prepared):
     dataset = load(Data(source="tfds:genjax_tiny", path=str(prepared / "both")))
     spec = dataset.spec
-    assert (spec.image_shape, spec.class_names, spec.classes) == ((8, 8, 3), ("ant", "bee", "cat"), 3)
+    assert spec.fields == {"image": Image(8, 8, 3), "label": Label(3, ("ant", "bee", "cat"))}
+    assert dataset.unused == ("id",)
     assert (spec.train_examples, spec.validation_examples) == (12, 4)
     for batch, split in (
         (next(train_batches(dataset, 12, 0)), "train"),
@@ -182,7 +216,7 @@ def test_reads_what_was_written(prepared):
 def test_reads_without_tensorflow(prepared):
     code = f"""
 import sys
-from genjax.data import load, train_batches
+from genjax.data import known_spec, load, train_batches
 from genjax.experiment import Data
 data = load(Data(source="tfds:genjax_tiny", path={str(prepared / "both")!r}))
 print(next(train_batches(data, 4, 0))["image"].shape, "tensorflow" in sys.modules)
@@ -196,7 +230,7 @@ def test_holds_out_a_share_and_asks_for_a_size(prepared):
     with pytest.raises(UserError, match=r"--data\.image-size"):
         load(Data(source="tfds:genjax_tiny", path=path))
     dataset = load(Data(source="tfds:genjax_tiny", path=path, image_size=4, channels=1, validation=0.25))
-    assert dataset.spec.image_shape == (4, 4, 1)
+    assert dataset.spec.fields["image"].shape == (4, 4, 1)
     assert (dataset.spec.train_examples, dataset.spec.validation_examples) == (9, 3)
     names = [source.name(i) for source in (dataset.train, dataset.validation) for i in range(len(source))]
     assert len(set(names)) == 12

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax.data import load_tokenizer, make_tokenizer
-from genjax.data.tokenizers import CHUNK, END_OF_TEXT
+from genjax.data.tokenizers import CHUNK, END_OF_TEXT, _byte_characters
 from genjax.errors import UsageError, UserError
 
 TEXT = "Naïve café, 東京 and 🦊🦊!\n\n  It's 3.14 times   the fox's\tden.\n" * 20
@@ -56,6 +56,18 @@ def test_byte_and_char_ids():
         char.encode("abz")
 
 
+@pytest.mark.parametrize("kind", ["byte", "char", "bpe:300"])
+def test_a_tokenizer_may_have_an_end_of_text(kind, tmp_path):
+    made = make_tokenizer(kind, TEXT, end=True)
+    made.save(tmp_path)
+    for coder in (made, load_tokenizer(tmp_path)):
+        assert coder.decode([*coder.encode("café"), coder.end_of_text]) == "café"
+        assert coder.end_of_text < coder.vocabulary == len(coder.pieces) and coder.byte_lengths[coder.end_of_text] == 0
+        each = coder.encode_all(["café", "", "\n"])
+        assert [ids.tolist() for ids in each] == [coder.encode(text).tolist() for text in ("café", "", "\n")]
+    assert make_tokenizer("byte", "").end_of_text is None
+
+
 def test_bpe_merges_and_ends_texts():
     bpe = make_tokenizer("bpe:300", TEXT)
     assert 257 < bpe.vocabulary <= 300
@@ -79,13 +91,65 @@ def test_unknown_specs_name_the_choices(spec):
 
 
 @pytest.mark.parametrize(
-    "content", [None, "", "{}", "[1]", '{"kind": "char"}', '{"kind": "new"}', '{"model": {"type": "BPE"}}']
+    "content, words",
+    [
+        (None, "cannot be read"),
+        ("", "not readable as JSON"),
+        ("\xff", "not UTF-8"),
+        ("{}", "neither bytes nor characters"),
+        ("[1]", "must be a JSON object"),
+        ("{" * 10, "not readable as JSON"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ('{"kind": "char"}', "characters must be a text"),
+        ('{"kind": "char", "characters": 5}', "characters must be a text"),
+        ('{"kind": "char", "characters": "aa"}', "each once"),
+        ('{"kind": "char", "characters": "\\ud800"}', "characters must be a text"),
+        ('{"kind": "new"}', "kind is 'new'"),
+        ('{"kind": "byte", "end": 1}', "end 1"),
+        ('{"kind": "byte", "more": 1}', "'more' is a field"),
+        ('{"model": {"type": "BPE"}}', "neither bytes nor characters"),
+    ],
 )
-def test_damaged_saves(tmp_path, content):
+def test_damaged_saves(tmp_path, content, words):
     if content is not None:
-        (tmp_path / "tokenizer.json").write_text(content)
-    with pytest.raises(UserError, match=r"tokenizer\.json: not a readable tokenizer"):
+        (tmp_path / "tokenizer.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError, match=rf"tokenizer\.json: .*{words}"):
         load_tokenizer(tmp_path)
+
+
+def _without_byte(saved):
+    saved["model"]["vocab"]["new"] = saved["model"]["vocab"].pop("a")
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        (lambda saved: saved["model"].update(dropout=0.5), "dropout is set"),
+        (lambda saved: saved.update(normalizer={"type": "NFC"}), "normalizer is set"),
+        (lambda saved: saved["model"]["vocab"].update(a=0), "ids are not 0, 1, 2"),
+        (lambda saved: saved["model"]["vocab"].update(a="x"), "no whole number"),
+        (lambda saved: saved["model"]["vocab"].update(a=2**70), "ids are not 0, 1, 2"),
+        (_without_byte, "no id for the byte 0x61"),
+        (lambda saved: saved["model"].update(merges=[["a", "zzz"]]), "is not of two pieces"),
+        (lambda saved: saved["model"].update(merges=[["a"], 7]), "is not of two pieces"),
+        (lambda saved: saved["model"].update(vocab=[]), "vocab, an object"),
+    ],
+)
+def test_byte_pairs_that_contradict_themselves(tmp_path, damage, words):
+    make_tokenizer("bpe:300", "a man and a plan and a canal " * 9).save(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    saved = json.loads(path.read_text())
+    damage(saved)
+    path.write_text(json.dumps(saved))
+    with pytest.raises(UserError, match=rf"tokenizer\.json: .*{words}"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_tokenizer_is_not_written_through_a_link(tmp_path):
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "tokenizer.json").symlink_to(tmp_path / "elsewhere")
+    make_tokenizer("byte", "").save(tmp_path)
+    assert (tmp_path / "elsewhere").read_text() == "mine" and load_tokenizer(tmp_path).vocabulary == 256
 
 
 def test_gpt2_files_must_be_there_and_whole(tmp_path):
@@ -100,19 +164,20 @@ def test_gpt2_files_must_be_there_and_whole(tmp_path):
     (tmp_path / "encoder.json").write_text(json.dumps({"a": 0, "b": 7}))
     with pytest.raises(UserError, match="ids are not 0, 1, 2"):
         make_tokenizer(f"gpt2:{tmp_path}", "")
-    (tmp_path / "encoder.json").write_text(json.dumps({"a": 0, "日": 1}))
+    (tmp_path / "encoder.json").write_text(json.dumps({c: n for n, c in enumerate([*_byte_characters(), "日"])}))
     with pytest.raises(UserError, match="not byte-level"):
         make_tokenizer(f"gpt2:{tmp_path}", "")
 
 
 def test_gpt2_format(tmp_path):
     vocabulary = ["H", "e", "l", "o", "Ġ", "w", "ll", "Ġw", END_OF_TEXT]
+    vocabulary += [character for character in _byte_characters() if character not in vocabulary]
     (tmp_path / "encoder.json").write_text(json.dumps({token: n for n, token in enumerate(vocabulary)}))
     (tmp_path / "vocab.bpe").write_text("#version: 0.2\nl l\nĠ w\n", encoding="utf-8")
     gpt2 = make_tokenizer(f"gpt2:{tmp_path}", "")
     assert gpt2.encode("Hello wo").tolist() == [0, 1, 6, 3, 7, 3]
     assert gpt2.decode([0, 1, 6, 3, 7, 3, 8]) == "Hello wo"
-    assert (gpt2.vocabulary, gpt2.end_of_text) == (9, 8)
+    assert (gpt2.vocabulary, gpt2.end_of_text) == (259, 8)
 
 
 @pytest.fixture

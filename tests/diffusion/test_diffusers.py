@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from diffusion.mixture import Mixture
 
-from genjax.diffusion import DDPM, EDM, Estimate, Flow, Level, clipped, sample, start
+from genjax.diffusion import DDPM, EDM, Estimate, Flow, Level, clipped, least_end, sample, start
 from genjax.diffusion.target import coefficients
 from genjax.nn import noise
 
@@ -67,6 +67,15 @@ def same_noise(monkeypatch, module, steps):
 def exact(scheduler):
     """The scheduler with its levels summed up in float64: its own float32 sums differ from them by 1e-4."""
     scheduler.alphas_cumprod = torch.cumprod(1 - scheduler.betas.double(), 0)
+    return scheduler
+
+
+def capped(scheduler):
+    """The scheduler with Karras' grid begun at sigma / alpha = 80: by default it begins at the process' most noise."""
+    scheduler._convert_to_karras_of_all = scheduler._convert_to_karras
+    scheduler._convert_to_karras = lambda in_sigmas, num_inference_steps: scheduler._convert_to_karras_of_all(
+        in_sigmas=np.minimum(in_sigmas, 80.0), num_inference_steps=num_inference_steps
+    )
     return scheduler
 
 
@@ -142,23 +151,47 @@ def test_ddpm_visits_every_step():
     np.testing.assert_array_equal(theirs.timesteps, DDPM().grid(1000).t[:-1])
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.5])
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_ddim(monkeypatch, schedule, eta):
+@pytest.mark.parametrize(
+    ("spacing", "end", "eta"),
+    [  # diffusers draws noise in a last step that does not end clean, too
+        ("trailing", "clean", 0.0),
+        ("trailing", "clean", 0.5),
+        ("leading", "clean", 0.5),
+        ("trailing", "least", 0.0),
+    ],
+)
+def test_ddim(monkeypatch, schedule, spacing, end, eta):
     same_noise(monkeypatch, diffusers.schedulers.scheduling_ddim, 20)
     theirs = diffusers.DDIMScheduler(
-        beta_schedule=BETAS[schedule], prediction_type="sample", clip_sample=False, timestep_spacing="trailing"
+        beta_schedule=BETAS[schedule],
+        prediction_type="sample",
+        clip_sample=False,
+        timestep_spacing=spacing,
+        set_alpha_to_one=end == "clean",
     )
-    exact(theirs).set_timesteps(20)
-    grid = DDPM(schedule).grid(20)
+    exact(theirs)
+    theirs.final_alpha_cumprod = torch.tensor(1.0) if end == "clean" else theirs.alphas_cumprod[0]
+    theirs.set_timesteps(20)
+    process = DDPM(schedule)
+    grid = process.grid(20, spacing)
     np.testing.assert_array_equal(theirs.timesteps, grid.t[:-1])
-    states = ours(DDPM(schedule), grid, "ddim", eta=eta)
+    grid = grid if end == "clean" else least_end(grid, process)
+    states = ours(process, grid, "ddim", eta=eta)
     others = walk(theirs, states[0], lambda x, n: clean(x, grid, n), eta=eta)
     for mine, other in zip(states[1:], others, strict=True):
         np.testing.assert_allclose(mine, other, **CLOSE)
 
 
-@pytest.mark.parametrize("spacing", ["karras", "uniform"])
+def test_linspace_and_zero_snr():
+    theirs = diffusers.DDIMScheduler(beta_schedule="linear", timestep_spacing="linspace", rescale_betas_zero_snr=True)
+    theirs.set_timesteps(20)
+    process = DDPM(zero_snr=True)
+    np.testing.assert_array_equal(theirs.timesteps, process.grid(20, "linspace").t[:-1])
+    np.testing.assert_allclose(theirs.alphas_cumprod, process.level(np.arange(1000)).alpha ** 2, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("spacing", ["karras", "trailing"])
 @pytest.mark.parametrize("sampler", ["euler", "heun"])
 def test_euler_and_heun(sampler, spacing):
     kind = diffusers.EulerDiscreteScheduler if sampler == "euler" else diffusers.HeunDiscreteScheduler
@@ -169,7 +202,7 @@ def test_euler_and_heun(sampler, spacing):
         use_karras_sigmas=spacing == "karras",
         timestep_spacing="linspace" if spacing == "karras" else "trailing",
     )
-    exact(theirs).set_timesteps(12)
+    capped(exact(theirs)).set_timesteps(12)
     grid = DDPM().grid(12, spacing)
     first = slice(None) if sampler == "euler" else np.r_[0 : 2 * 12 - 1 : 2, -1]
     np.testing.assert_allclose(theirs.sigmas[first], grid.sigma / grid.alpha, rtol=2e-6)
@@ -188,7 +221,7 @@ def test_euler_and_heun(sampler, spacing):
         np.testing.assert_allclose(mine, other * np.float32(grid.alpha[n]), **CLOSE)
 
 
-@pytest.mark.parametrize("spacing", ["karras", "uniform"])
+@pytest.mark.parametrize("spacing", ["karras", "trailing"])
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_dpmpp_2m(schedule, spacing):
     theirs = diffusers.DPMSolverMultistepScheduler(
@@ -197,7 +230,7 @@ def test_dpmpp_2m(schedule, spacing):
         use_karras_sigmas=spacing == "karras",
         timestep_spacing="trailing",
     )
-    exact(theirs).set_timesteps(16)
+    capped(exact(theirs)).set_timesteps(16)
     grid = DDPM(schedule).grid(16, spacing)
     np.testing.assert_allclose(theirs.sigmas, grid.sigma / grid.alpha, rtol=2e-6 if schedule == "linear" else 1e-4)
     states = ours(DDPM(schedule), grid, "dpmpp_2m")

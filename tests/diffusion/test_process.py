@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.diffusion import DDPM, EDM, Flow, Level, diffuse
+from genjax.diffusion import DDPM, EDM, Flow, Level, diffuse, least_end
 from genjax.errors import UsageError
 
-PROCESSES = [DDPM(), DDPM("cosine"), DDPM(steps=100), EDM(), Flow(), Flow(3.0)]
+PROCESSES = [DDPM(), DDPM("cosine"), DDPM(steps=100), DDPM(zero_snr=True), EDM(), Flow(), Flow(3.0)]
 
 
 def test_linear_betas_are_those_of_ho():
@@ -48,14 +48,56 @@ def test_levels(process):
 @pytest.mark.parametrize("process", PROCESSES, ids=str)
 @pytest.mark.parametrize("steps", [1, 2, 7, 100])
 def test_grids(process, steps):
-    spacings = ("auto", "uniform", "karras") if isinstance(process, DDPM) else ("auto",)
-    for spacing in spacings:
+    for spacing in ("auto", *process.spacings):
         grid = process.grid(steps, spacing)
         assert all(v.shape == (steps + 1,) and v.dtype == np.float64 for v in grid)
         assert (np.diff(grid.sigma) < 0).all()
         assert (grid.t[-1], grid.alpha[-1], grid.sigma[-1]) == (0, 1, 0)
-        top = {DDPM: lambda: process.level(process.steps - 1).sigma, EDM: lambda: 80.0, Flow: lambda: 1.0}
-        assert grid.sigma[0] == pytest.approx(top[type(process)](), rel=1e-9)
+        if isinstance(process, DDPM):
+            t = {"leading": (steps - 1) * (process.steps // steps)}.get(spacing, process.steps - 1)
+            top = process.level(t).sigma
+            if spacing == "karras":  # at most Karras' own 80
+                assert grid.sigma[0] / grid.alpha[0] <= 80 * (1 + 1e-9)
+                top = min(top, 80 / np.sqrt(1 + 80**2))
+        else:
+            top = {EDM: 80.0, Flow: 1.0}[type(process)]
+        assert grid.sigma[0] == pytest.approx(top, rel=1e-9)
+
+
+def test_spacings_of_ddpm():
+    def t(spacing):
+        return DDPM().grid(4, spacing).t[:-1].tolist()
+
+    assert t("trailing") == [999, 749, 499, 249]
+    assert t("leading") == [750, 500, 250, 0]
+    assert t("linspace") == [999, 666, 333, 0]
+    for spacing in ("trailing", "leading", "linspace"):
+        np.testing.assert_array_equal(DDPM().grid(1000, spacing).t, [*np.arange(1000)[::-1], 0])
+
+
+def test_a_grid_may_end_at_the_least_noise():
+    process = DDPM()
+    for spacing, steps in (
+        ("trailing", 4),
+        ("leading", 3),
+        ("linspace", 3),
+    ):  # the last step of these would lead nowhere
+        grid = least_end(process.grid(4, spacing), process)
+        assert len(grid.t) == steps + 1 and (np.diff(grid.sigma) < 0).all()
+        assert grid.sigma[-1] == process.level(0).sigma
+
+
+def test_zero_snr_ends_in_pure_noise_and_keeps_the_least():
+    """Lin et al. 2024, algorithm 1."""
+    process, plain = DDPM(zero_snr=True), DDPM()
+    level, before = process.level(np.arange(1000)), plain.level(np.arange(1000))
+    assert level.alpha[-1] < 1e-17 and level.sigma[-1] == 1
+    np.testing.assert_allclose(level.alpha[0], before.alpha[0], rtol=1e-12)
+    slope = np.diff(level.alpha[:-1]) / np.diff(before.alpha[:-1])  # shifted and scaled
+    np.testing.assert_allclose(slope, slope[0], rtol=1e-6)
+    traced = jax.jit(process.level)(jnp.arange(1000.0))
+    assert all(np.isfinite(v).all() for v in traced)
+    assert float(diffuse(Level(*(v[-1] for v in traced)), jnp.ones(1), jnp.full(1, 0.5))[0]) == 0.5
 
 
 def test_grid_of_all_steps_and_shift():

@@ -15,8 +15,8 @@ from genjax.engine import averages as ema
 from genjax.engine.state import averaged, ema_entries
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Mesh, Train
-from genjax.runs import directory as run
 from genjax.runs import posthoc_ema, restore
+from genjax.runs.check import resolve
 
 NAME = "vae-conditional"  # the quickest to compile
 STORED = (0.05, 0.1)
@@ -196,7 +196,7 @@ def test_power_averages_lie_like_the_parameters():
 
 @pytest.mark.parametrize("fields", [{}, {"ema_decay": 0.9}, {"ema_power": STORED}], ids=str)
 def test_entries_are_averaged_by_either_kind(fields):
-    experiment = run.resolve(dataclasses.replace(TINY[NAME], train=Train(**fields)), IMAGES)
+    experiment = resolve(dataclasses.replace(TINY[NAME], train=Train(**fields)), IMAGES)
     assert ema_entries(experiment) == (("encoder", "decoder") if fields else ())
 
 

@@ -10,6 +10,7 @@ from systems import engine
 from genjax.engine import optimizers
 from genjax.errors import UsageError
 from genjax.experiment import EntryOptim, Optim
+from genjax.models.base import Turn
 
 PARAMS = {
     "dense": {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.ones(3)},
@@ -85,9 +86,9 @@ def steps_of(transformation, count=3):
     [
         ({"name": "adam"}, optax.adam(0.1)),
         ({"name": "adamw", "weight_decay": 0.3}, optax.adamw(0.1, weight_decay=0.3, mask=optimizers.decay_mask)),
-        ({"name": "sgd"}, optax.sgd(0.1, momentum=0.9)),
-        ({"name": "rmsprop"}, optax.rmsprop(0.1, decay=0.999)),
-        ({"name": "sgd", "b1": 0.0, "clip_norm": 0.5}, optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(0.1))),
+        ({"name": "sgd", "momentum": 0.9}, optax.sgd(0.1, momentum=0.9)),
+        ({"name": "rmsprop"}, optax.rmsprop(0.1, decay=0.99, eps_in_sqrt=False)),
+        ({"name": "sgd", "clip_norm": 0.5}, optax.chain(optax.clip_by_global_norm(0.5), optax.sgd(0.1))),
     ],
     ids=["adam", "adamw", "sgd", "rmsprop", "clipped"],
 )
@@ -100,7 +101,7 @@ def test_updates_are_those_of_optax(fields, peer):
 def test_clipping_scales_the_whole_gradient_down_but_never_up():
     norm = float(optax.tree.norm(GRADS))
     for clip in (norm / 4, norm * 4):
-        direction = optimizers.transform(EntryOptim(name="sgd", b1=0.0, clip_norm=clip))
+        direction = optimizers.transform(EntryOptim(name="sgd", clip_norm=clip))
         clipped, _ = direction.update(GRADS, direction.init(PARAMS), PARAMS)
         scale = min(1, clip / norm)
         jax.tree.map(lambda a, b, s=scale: np.testing.assert_allclose(a, s * b, rtol=1e-5), clipped, GRADS)
@@ -117,3 +118,30 @@ def test_an_entry_has_its_own_settings():
     optim = Optim(entries={"generator": EntryOptim(name="sgd")})
     assert optimizers.of_entry(optim, "generator").name == "sgd"
     assert optimizers.of_entry(optim, "discriminator") is optim
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("scale", [1.0, 1e-5])
+@pytest.mark.parametrize("name", ["rmsprop", "sgd"])
+def test_steps_are_those_of_torch_with_its_defaults_for_large_and_for_tiny_gradients(name, scale):
+    torch = pytest.importorskip("torch")
+    weight = torch.nn.Parameter(torch.zeros(5))
+    theirs = {"rmsprop": torch.optim.RMSprop, "sgd": torch.optim.SGD}[name]([weight], lr=0.05)
+    ours, params = optimizers.transform(EntryOptim(name=name)), {"w": jnp.zeros(5)}
+    state = ours.init(params)
+    for step in range(10):
+        grads = scale * np.cos(np.arange(5.0) + step).astype(np.float32)
+        weight.grad = torch.from_numpy(grads)
+        theirs.step()
+        direction, state = ours.update({"w": grads}, state, params)
+        params = jax.tree.map(lambda p, d: p - 0.05 * d, params, direction)
+    np.testing.assert_allclose(params["w"], weight.detach().numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_adam_is_corrected_where_a_lazy_turn_trains_the_entry_too():
+    turns = (Turn("d", ("d",)), Turn("r1", ("d",), every=16), Turn("g", ("g",), every=5))
+    optim, share = optimizers.lazily(EntryOptim(b1=0.0, b2=0.99), turns, "d")
+    assert share == pytest.approx(16 / 17)
+    assert (optim.b1, optim.b2) == (0.0, pytest.approx(0.99 ** (16 / 17)))  # StyleGAN2's published setting
+    for other in (optimizers.lazily(EntryOptim(), turns, "g"), optimizers.lazily(EntryOptim(name="sgd"), turns, "d")):
+        assert other[1] == 1.0

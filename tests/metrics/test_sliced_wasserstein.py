@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 
 from genjax.errors import UserError
-from genjax.metrics import SET_METRICS
 from genjax.metrics.sliced_wasserstein import laplacian_pyramid, patches, wasserstein_1d
-
-swd = SET_METRICS["swd"]
+from genjax.metrics.sliced_wasserstein import sliced_wasserstein as swd
 
 
 def images(n, side, channels=1, seed=0):

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from genjax.errors import UsageError
-from genjax.networks.dit import SIZES, DiT
+from genjax.networks.dit import DiT, DiTConfig, dit
 from genjax.nn.embedding import positions_2d, sinusoids
 
-SMALL = {"layers": 2, "width": 16, "heads": 2, "patch": 2, "out_channels": 3}
+SMALL = {"layers": 2, "width": 16, "heads": 2, "patch": 2}
+
+
+def small(out_channels=3, classes=0, dtype=None, **fields):
+    return DiT(DiTConfig(**SMALL | fields), out_channels, classes, dtype)
 
 
 def inputs(height=4, width=6, channels=3, batch=2):
@@ -32,14 +36,14 @@ def test_published_sizes(name, millions, patch):
     millions += patch == 8 and name != "S"
     shape = jax.ShapeDtypeStruct
     arguments = shape((1, 32, 32, 4), "float32"), shape((1,), "float32"), shape((1,), "int32")
-    net = DiT(**SIZES[name], patch=patch, out_channels=8, classes=1000)
+    net = dit(name, patch).build(8, 1000, None)
     shapes = jax.eval_shape(net.init, jax.random.key(0), *arguments)
     assert round(sum(leaf.size for leaf in jax.tree.leaves(shapes)) / 1e6) == millions
 
 
 def test_shapes_and_labels():
     """An oblong image; the null label is a label of its own, and the default."""
-    net = DiT(**SMALL | {"out_channels": 5}, classes=3)
+    net = small(5, 3)
     x, noise = inputs()
     params = awake(net, x, noise)
     apply = jax.jit(net.apply)
@@ -52,7 +56,7 @@ def test_shapes_and_labels():
 
 def test_initialization():
     """Zeros in modulations and output, hence zeros out; 0.02 for the noise level and the labels, Xavier elsewhere."""
-    net = DiT(**SMALL | {"width": 64}, classes=3)
+    net = small(classes=3, width=64)
     x, noise = inputs()
     y, params = jax.jit(net.init_with_output)(jax.random.key(0), x, noise)
     assert not y.any()
@@ -67,7 +71,7 @@ def test_initialization():
 
 
 def value_and_gradients(fields):
-    net = DiT(**SMALL | fields)
+    net = small(**fields)
     x, noise = inputs()
     params = awake(net, x, noise)
     rngs = {"dropout": jax.random.key(3)}
@@ -87,7 +91,7 @@ def test_unrolling_and_recomputing_change_nothing(fields):
 
 
 def test_dropout_belongs_to_the_example():
-    net = DiT(**SMALL, dropout=0.5)
+    net = small(dropout=0.5)
     x, noise = (jnp.stack([a[0], a[1], a[0]]) for a in inputs())
     params = awake(net, x, noise)
     rngs = {"dropout": jax.random.key(3)}
@@ -99,7 +103,7 @@ def test_dropout_belongs_to_the_example():
 
 
 def test_bfloat16_reaches_the_matrix_products():
-    net = DiT(**SMALL, dtype="bfloat16")
+    net = small(dtype="bfloat16")
     x, noise = inputs()
     shapes = jax.eval_shape(net.init, jax.random.key(0), x, noise)
     text = jax.jit(net.apply).lower(shapes, x, noise).as_text()
@@ -109,9 +113,12 @@ def test_bfloat16_reaches_the_matrix_products():
 
 def test_errors_name_the_cure():
     x, noise = inputs()
-    for fields, message in (({"patch": 4}, "do not tile an image of 4 x 6"), ({"heads": 3}, "3 heads do not divide")):
+    for fields, message in (
+        ({"patch": 4}, "patch 4 does not divide 4 x 6 pixels"),
+        ({"heads": 3}, "3 heads do not divide"),
+    ):
         with pytest.raises(UsageError, match=message):
-            jax.eval_shape(DiT(**SMALL | fields).init, jax.random.key(0), x, noise)
+            jax.eval_shape(small(**fields).init, jax.random.key(0), x, noise)
     with pytest.raises(UsageError, match="4 divides"):
         positions_2d(2, 2, 6)
 
@@ -142,7 +149,7 @@ def test_equals_diffusers():
         num_embeds_ada_norm=5,
         norm_eps=1e-6,
     ).eval()
-    net = DiT(layers=layers, width=width, heads=heads, patch=2, out_channels=6, classes=5)
+    net = small(6, 5, layers=layers, width=width, heads=heads)
     x, noise = inputs(8, 8)
     label = np.array([1, 5])
     # Each of diffusers' blocks has an own embedding of the condition; the released weights repeat one.

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from genjax.errors import UsageError
-from genjax.networks.unet import UNet
+from genjax.networks.unet import UNet, UNetConfig
 
-ADM = {"out_channels": 6, "attention": (32, 16, 8), "classes": 1000, "scale_shift": True, "resample_blocks": True}
-SMALL = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "out_channels": 1}
+ADM = {"attention": (32, 16, 8), "scale_shift": True, "resample_blocks": True}
+SMALL = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "attention": ()}
+
+
+def small(classes=0, dtype=None, **fields):
+    return UNet(UNetConfig(**SMALL | fields), 1, classes, dtype)
 
 
 def inputs(size=8, channels=1, batch=2):
@@ -34,7 +38,7 @@ def count(net, size, channels):
 
 def test_size_of_ddpm():
     """35.7M (appendix B of the paper); the number to the unit is that of the released weights."""
-    net = UNet(channels=128, multipliers=(1, 2, 2, 2), blocks=2, out_channels=3, attention=(16,), dropout=0.1)
+    net = UNetConfig().build(3, 0, None)
     assert count(net, 32, 3) == 35_746_307
 
 
@@ -47,14 +51,14 @@ def test_size_of_ddpm():
 )
 def test_sizes_of_adm(size, millions, fields):
     """Model size in the paper's tables of hyper-parameters."""
-    assert round(count(UNet(**fields, **ADM), size, 3) / 1e6) == millions
+    assert round(count(UNetConfig(**fields, **ADM).build(6, 1000, None), size, 3) / 1e6) == millions
 
 
 @pytest.mark.parametrize("resample_blocks", [False, True])
 def test_odd_sizes_and_labels(resample_blocks):
     """7, 4 and 2 pixels; the null label is a label of its own."""
-    fields = {"multipliers": (1, 2, 2), "attention": (4,), "classes": 3, "head_channels": 4}
-    net = UNet(**(SMALL | fields), scale_shift=resample_blocks, resample_blocks=resample_blocks)
+    fields = {"multipliers": (1, 2, 2), "attention": (4,), "head_channels": 4}
+    net = small(3, scale_shift=resample_blocks, resample_blocks=resample_blocks, **fields)
     x, noise = inputs(7)
     params = awake(net, x, noise)
     apply = jax.jit(net.apply)
@@ -65,7 +69,7 @@ def test_odd_sizes_and_labels(resample_blocks):
 
 
 def test_untrained_network_returns_zeros():
-    net = UNet(**SMALL)
+    net = small()
     x, noise = inputs()
     y, params = jax.jit(net.init_with_output)(jax.random.key(0), x, noise)
     assert not y.any()
@@ -74,7 +78,7 @@ def test_untrained_network_returns_zeros():
 
 
 def test_dropout_belongs_to_the_example():
-    net = UNet(**SMALL, dropout=0.5)
+    net = small(dropout=0.5)
     x, noise = inputs(batch=3)
     params = awake(net, x, noise)
     index = jnp.array([5, 9, 5])
@@ -89,7 +93,7 @@ def test_dropout_belongs_to_the_example():
 
 
 def test_bfloat16_reaches_the_convolutions():
-    net = UNet(**SMALL, dtype="bfloat16")
+    net = small(dtype="bfloat16")
     x, noise = inputs()
     shapes = jax.eval_shape(net.init, jax.random.key(0), x, noise)
     text = jax.jit(net.apply).lower(shapes, x, noise).as_text()
@@ -101,9 +105,9 @@ def test_bfloat16_reaches_the_convolutions():
 def test_errors_name_the_cure():
     x, noise = inputs()
     with pytest.raises(UsageError, match=r"attention at heights \[16\].*8, 4"):
-        jax.eval_shape(UNet(**SMALL, attention=(16,)).init, jax.random.key(0), x, noise)
+        jax.eval_shape(small(attention=(16,)).init, jax.random.key(0), x, noise)
     with pytest.raises(UsageError, match="heads do not divide 16 channels"):
-        jax.eval_shape(UNet(**SMALL, heads=3).init, jax.random.key(0), x, noise)
+        jax.eval_shape(small(heads=3).init, jax.random.key(0), x, noise)
 
 
 @pytest.mark.peers
@@ -131,17 +135,16 @@ def test_equals_diffusers(adm):
     for module in theirs.modules():  # diffusers has one number of groups for all widths
         if isinstance(module, torch.nn.GroupNorm):
             module.num_groups = min(32, module.num_channels // 4)
-    net = UNet(
+    config = UNetConfig(
         channels=32,
         multipliers=(1, 2, 2),
         blocks=2,
-        out_channels=3,
         attention=(8,),
         head_channels=16 if adm else 64,
-        classes=3,
         scale_shift=adm,
         resample_blocks=adm,
     )
+    net = UNet(config, 3, 3)
     x, noise = inputs(16, 2)
     label = np.array([1, 3])
     params = from_diffusers({k: v.detach().numpy() for k, v in theirs.state_dict().items()}, heads=4 if adm else 1)

@@ -1,10 +1,11 @@
 """Convolutions and changes of resolution."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.nn.conv import Upsample, crop_to, depth_to_space
+from genjax.nn.conv import Downsample, Upsample, crop_to, depth_to_space
 
 
 def test_depth_to_space_puts_four_channels_into_a_square():
@@ -28,3 +29,13 @@ def test_upsampling_starts_without_a_checkerboard():
 def test_crop_takes_the_centre():
     x = jnp.arange(64.0).reshape(1, 8, 8, 1)
     np.testing.assert_array_equal(crop_to(x, 4, 6), x[:, 2:6, 1:7])
+
+
+def test_downsample_is_the_strided_convolution():
+    for h, w in ((8, 8), (7, 5)):
+        x = jax.random.normal(jax.random.key(0), (2, h, w, 3))
+        params = Downsample(5).init(jax.random.key(0), x)["params"]["Conv_0"]
+        kernel = params["kernel"].reshape(2, 2, 2, 2, 3, 5).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 3, 5)
+        pad = [(1, 1 + h % 2), (1, 1 + w % 2)]
+        want = nn.Conv(5, (4, 4), 2, padding=pad).apply({"params": {**params, "kernel": kernel}}, x)
+        np.testing.assert_allclose(Downsample(5).apply({"params": {"Conv_0": params}}, x), want, rtol=1e-4, atol=1e-5)

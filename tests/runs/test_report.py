@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from genjax.errors import UserError
-from genjax.runs.log import MetricsWriter
+from genjax.runs.metrics import MetricsWriter
 from genjax.runs.report import write_report
 
 CONFIG = {

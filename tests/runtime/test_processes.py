@@ -13,7 +13,7 @@ import pytest
 
 from genjax.errors import UserError
 from genjax.experiment import Mesh
-from genjax.runs.log import read_metrics
+from genjax.runs.metrics import read_metrics
 from genjax.runs.restore import open_run
 from genjax.runtime import distributed
 

@@ -11,8 +11,8 @@ from systems import TINY, SlowSource
 
 from genjax import data
 from genjax.engine.engine import Engine
-from genjax.runs import directory as run
-from genjax.runs.log import read_metrics
+from genjax.runs.check import resolve
+from genjax.runs.metrics import read_metrics
 from genjax.training import clock as clocks
 from genjax.training.clock import Clock
 from genjax.training.loop import run_loop
@@ -99,7 +99,7 @@ def test_a_slow_source_shows_in_the_metrics_and_the_environment(tmp_path):
     experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, workers=1))
     experiment = dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, steps=10))
     dataset = data.load(experiment.data)
-    engine = Engine(run.resolve(experiment, dataset.spec), dataset.spec)
+    engine = Engine(resolve(experiment, dataset.spec), dataset.spec)
 
     def seconds_of(name: str, delay: float) -> tuple[float, dict[str, float]]:
         slow = dataclasses.replace(dataset, train=SlowSource(dataset.train, delay))

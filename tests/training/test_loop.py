@@ -16,9 +16,11 @@ from systems import TINY
 import genjax
 from genjax.errors import UserError
 from genjax.experiment import Mesh
+from genjax.models import DenseAutoencoder
 from genjax.runs import restore
-from genjax.runs.log import read_metrics
+from genjax.runs.metrics import read_metrics
 from genjax.training import loop
+from genjax.training.outputs import Outputs
 
 SYSTEMS = ["vae-conditional", "gan", "gpt", pytest.param("diffusion-dit", marks=pytest.mark.slow)]
 
@@ -51,16 +53,16 @@ def whole(tmp_path_factory):
 def sigterm_at(monkeypatch):
     """Sends this process SIGTERM when the batch of a step is asked for."""
 
-    def arrange(step: int):
-        batches = loop._Session._batches
+    def arrange(step: int, number_of_signal: int = signal.SIGTERM):
+        feed = loop.feed
 
-        def with_signal(self, start):
-            for number, batch in enumerate(batches(self, start), start + 1):
+        def with_signal(engine, dataset, start):
+            for number, batch in enumerate(feed(engine, dataset, start), start + 1):
                 if number == step:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), number_of_signal)
                 yield batch
 
-        monkeypatch.setattr(loop._Session, "_batches", with_signal)
+        monkeypatch.setattr(loop, "feed", with_signal)
 
     return arrange
 
@@ -151,7 +153,7 @@ def test_a_run_stopped_behind_its_last_checkpoint_is_completed(tmp_path, monkeyp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop._Session, "_sample", killed)
+        patch.setattr(Outputs, "samples", killed)
         genjax.train(experiment, run)
     assert not (run / "weights.safetensors").exists()
     measured = genjax.train(experiment, run)
@@ -212,13 +214,13 @@ def test_entries_start_from_a_run_or_a_file(whole, tmp_path):
         genjax.train(short("gan", init_from=(str(source),)), tmp_path / "gan")
     with pytest.raises(UserError, match="has shape"):
         wide = short("vae-conditional", init_from=(f"decoder={source}",))
-        wide = dataclasses.replace(wide, model=dataclasses.replace(wide.model, widths=(8,)))
+        wide = dataclasses.replace(wide, model=dataclasses.replace(wide.model, network=DenseAutoencoder(widths=(8,))))
         genjax.train(wide, tmp_path / "other")
 
 
 def test_the_best_checkpoint_is_kept(tmp_path, monkeypatch):
     values = iter([-3.0, -1.0, -5.0, -4.0, -6.0, -7.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: {"elbo": next(values)})
+    monkeypatch.setattr(loop.Evaluation, "__call__", lambda *_: {"elbo": next(values)})
     run = tmp_path / "run"
     genjax.train(short("vae-conditional", checkpoint_every=1, eval_every=1, keep=1), run)
     assert {int(path.name) for path in (run / "checkpoints").iterdir()} == {2, 6}
@@ -229,7 +231,7 @@ def test_a_full_disk_is_one_line_and_what_was_saved_stays(tmp_path):
     run = tmp_path / "run"
     command = [sys.executable, "-m", "genjax.cli", "train", "vae_digits", "--out", str(run), "--data.batch-size", "8"]
     command += ["--train.steps", "4", "--train.eval-every", "0", "--train.sample-every", "0", "--eval.examples", "8"]
-    command += ["--model.widths", "8", "--eval.grid", "4"]
+    command += ["--model.network.widths", "8", "--eval.grid", "4"]
     subprocess.run(command, check=True, capture_output=True)
     # A limit on the size of files stands in for a full disk: every larger write fails.
     limited = f"ulimit -f 20; exec {' '.join(command)} --train.steps 8"

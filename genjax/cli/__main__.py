@@ -1,0 +1,3 @@
+from genjax.cli import main
+
+main()

@@ -1,0 +1,96 @@
+"""What commands share: their first argument, a recipe or a run, and the choice of a run's weights."""
+
+import dataclasses
+import itertools
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genjax.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from genjax.experiment import Experiment
+    from genjax.runs.restore import OpenRun
+
+__all__ = [
+    "STARTED",
+    "DataPlace",
+    "RunArgs",
+    "check_folder",
+    "first_argument",
+    "open_run",
+    "recipe_argument",
+    "run_argument",
+]
+
+STARTED = time.perf_counter()
+
+
+@dataclasses.dataclass(frozen=True)
+class DataPlace:
+    """Where the data of a run is."""
+
+    path: str | None = None  # where the data is now, if it was moved; None = where the run has read it
+
+
+@dataclasses.dataclass(kw_only=True)
+class RunArgs:
+    """Which of a run's weights are used, and what the run cannot say itself."""
+
+    checkpoint: str = "latest"  # latest, best, or a step
+    ema: str = "true"  # false = not averaged; or the sigma_rel of a power average, of runs with --train.ema-power
+    recipe: Path | None = None  # a recipe file that defines the run's system; it is executed
+    data: DataPlace = DataPlace()
+
+
+def recipe_argument(command: str, argv: list[str]) -> tuple[str, "Experiment", list[str]]:
+    """(recipe, its experiment, the remaining arguments)."""
+    recipe, rest = first_argument(command, "RECIPE", argv)
+    from genjax.recipes import load_experiment
+    from genjax.runtime.compilation import enable_cache
+
+    if command != "plan":  # it tells how long compiling takes
+        enable_cache()
+    return recipe, load_experiment(recipe), rest
+
+
+def run_argument(command: str, argv: list[str]) -> tuple[Path, list[str]]:
+    """(run directory, the remaining arguments). A file named by --recipe has been executed."""
+    run, rest = first_argument(command, "RUN", argv)
+    if not Path(run).is_dir():
+        raise UserError(f"run directory '{run}' does not exist")
+    from genjax.runtime.compilation import enable_cache
+
+    enable_cache()
+    for flag, file in itertools.pairwise(rest):
+        if flag == "--recipe":
+            from genjax.recipes import load_module, recipe_file
+
+            load_module(recipe_file(file))
+    return Path(run), rest
+
+
+def first_argument(command: str, name: str, argv: list[str]) -> tuple[str, list[str]]:
+    """(the first argument, the remaining ones). Raises UsageError where it is missing; `name` says what it is."""
+    if not argv or argv[0].startswith("-"):
+        raise UsageError(f"`genjax {command}` needs a {name}; see `genjax {command} --help`")
+    return argv[0], argv[1:]
+
+
+def open_run(run: Path, args: RunArgs, **changes) -> "OpenRun":
+    """`genjax.runs.restore.open_run` of the weights and the data asked for."""
+    from genjax.runs import restore
+
+    ema = {"true": True, "false": False}.get(args.ema.lower())
+    if ema is None:
+        try:
+            ema = float(args.ema)
+        except ValueError:
+            raise UsageError(f"--ema {args.ema}: take true, false or a sigma_rel such as 0.07") from None
+    return restore.open_run(run, args.checkpoint, ema=ema, data_path=args.data.path, **changes)
+
+
+def check_folder(file: Path | None) -> None:
+    """Raises UserError before hours of work whose result could not be written."""
+    if file and not file.absolute().parent.is_dir():
+        raise UserError(f"--json {file}: there is no folder '{file.parent}'")

@@ -1,0 +1,71 @@
+"""Commands that make runs, and what runs are made of: recipes and corpora."""
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+from genjax.cli.arguments import recipe_argument
+from genjax.command_line import flags, parse
+from genjax.errors import UsageError
+
+__all__ = ["corpus", "list_recipes", "train"]
+
+
+def list_recipes(argv: list[str]) -> None:
+    """Every recipe: name, system, data, one line.
+
+    genjax list
+    """
+    if argv:
+        raise UsageError(f"`genjax list` takes no arguments, not '{argv[0]}'")
+    from genjax import recipes
+
+    rows = []
+    for name, file in recipes.recipe_files().items():
+        experiment = recipes.load_experiment(name)
+        line = inspect.cleandoc(recipes.description(file)).splitlines()[0]
+        rows.append((name, type(experiment.model).__name__, experiment.data.path or experiment.data.source, line))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for row in rows:
+        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]]))
+
+
+def train(argv: list[str]) -> None:
+    """Trains a recipe, or resumes it.
+
+    genjax train RECIPE [--out DIR] [--section.field VALUE ...]
+    """
+    recipe, experiment, rest = recipe_argument("train", argv)
+    from genjax.training.loop import train
+
+    sections = flags(type(experiment))
+
+    @dataclasses.dataclass
+    class TrainArgs:
+        experiment: sections
+        out: Path | None = None  # run directory; None = runs/RECIPE. One that has checkpoints is resumed
+
+    args = parse(f"train {recipe}", TrainArgs, TrainArgs(experiment), rest)
+    out = args.out or Path("runs") / Path(recipe).stem
+    train(args.experiment, out, recipe=recipe)
+    print(f"{out}: samples/, metrics.jsonl, weights.safetensors, and report.html to look at")
+
+
+def corpus(argv: list[str]) -> None:
+    """Tokenizes text files into a memory-mapped corpus for pretraining.
+
+    genjax corpus TEXT ... --out DIR [--tokenizer NAME] [--validation SHARE]
+    """
+    import tyro
+
+    @dataclasses.dataclass
+    class CorpusArgs:
+        texts: tyro.conf.Positional[tuple[Path, ...]]  # text files, UTF-8
+        out: Path  # the corpus, for --data.path
+        tokenizer: str = "byte"  # byte, char, bpe:SIZE, or gpt2:FOLDER
+        validation: float = 0.01  # share held out
+
+    from genjax.data import build_corpus
+
+    args = parse("corpus", CorpusArgs, None, argv)
+    print(build_corpus(list(args.texts), args.out, args.tokenizer, args.validation))

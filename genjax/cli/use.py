@@ -1,0 +1,91 @@
+"""Commands that use a trained run: samples, codes, weights."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from genjax.cli.arguments import RunArgs, open_run, run_argument
+from genjax.command_line import flags, parse
+from genjax.errors import UsageError, UserError
+
+__all__ = ["encode", "export", "sample"]
+
+SHEET = 4096  # most samples that share a picture or a page; further ones are written to NAME-part1, NAME-part2, ...
+
+
+def sample(argv: list[str]) -> None:
+    """Draws samples from a run.
+
+    genjax sample RUN [--num N] [--seed S] [--out FILE] [--checkpoint STEP] [--ema SIGMA|false] [the model's options]
+    """
+    from genjax.evaluation.conditions import conditions
+    from genjax.evaluation.sampling import parts
+    from genjax.runs import directory as run
+    from genjax.runs.sheets import save_outputs, save_samples
+
+    out, rest = run_argument("sample", argv)
+    model = run.load(out)[0].model
+    if not model.samples:
+        raise UserError(f"'{out}' is a run of {type(model).__name__}, which makes no samples: see `genjax eval`")
+    choices = model.Options
+
+    @dataclasses.dataclass
+    class SampleArgs(RunArgs):
+        options: flags(choices) = dataclasses.field(default_factory=choices)
+        num: int = 64  # samples
+        seed: int = 0
+        out: Path | None = None  # .png, .txt or .npz; None = RUN/samples/sample-SEED
+
+    args = parse(f"sample {out}", SampleArgs, SampleArgs(), rest)
+    if args.num < 1 or not 0 <= args.seed < 2**32:
+        raise UsageError(f"--num {args.num} --seed {args.seed}: take at least one sample, and a seed in [0, 2^32)")
+    opened = open_run(out, args, data=bool(model.needs(model.check(args.options))))
+    engine = opened.engine
+    model, spec = engine.model, engine.spec
+    given, options = conditions(model, args.options, spec, opened.dataset, opened.tokenizer, args.num)
+    if (number := len(given["index"])) < args.num:
+        print(f"genjax: {number} samples: the validation split has no more examples", file=sys.stderr)
+    save = save_samples if args.out is None else save_outputs
+    place = args.out or out / "samples" / f"sample-{args.seed}"
+    fields = spec.fields | model.outputs(spec)
+    most = None if place.suffix in (".npz", ".txt") else SHEET
+    drawn = parts(engine, opened.state, given, seed=args.seed, options=options, most=most)
+    for part, (outputs, rows) in enumerate(drawn):
+        path = place.with_name(f"{place.stem}-part{part}{place.suffix}") if part else place
+        print(*save(path, outputs, fields, rows, model.layout(options), opened.tokenizer), sep="\n")
+
+
+@dataclasses.dataclass
+class ExportArgs(RunArgs):
+    out: Path | None = None  # .safetensors; None = RUN/weights.safetensors
+
+
+def export(argv: list[str]) -> None:
+    """Writes the weights of a run alone, with the model's state, as safetensors.
+
+    genjax export RUN [--out FILE] [--checkpoint latest|best|STEP] [--ema SIGMA|false] [--recipe FILE]
+    """
+    from genjax.runs.weights import WEIGHTS, export_weights
+
+    run, rest = run_argument("export", argv)
+    args = parse(f"export {run}", ExportArgs, ExportArgs(), rest)
+    opened = open_run(run, args)
+    print(export_weights(opened.engine.model, opened.state, args.out or run / WEIGHTS))
+
+
+@dataclasses.dataclass
+class EncodeArgs(RunArgs):
+    out: Path | None = None  # .npz, for --data.path; None = RUN/latents.npz
+
+
+def encode(argv: list[str]) -> None:
+    """Encodes a run's data, once, by its first stage: the data of a model of its codes, such as latent diffusion.
+
+    genjax encode RUN [--out FILE] [--checkpoint latest|best|STEP] [--data.path PATH] [--recipe FILE]
+    """
+    from genjax.evaluation import encoding
+
+    run, rest = run_argument("encode", argv)
+    args = parse(f"encode {run}", EncodeArgs, EncodeArgs(), rest)
+    file, words = encoding.encode(open_run(run, args, data=True), args.out or run / "latents.npz")
+    print(f"{file}: {words}, for --data.path")

@@ -1,0 +1,67 @@
+"""One protocol for every measure of samples. It runs on the host, over sets of any size, batch after batch."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from genjax.spec import Field
+
+__all__ = ["Metric", "Statistics"]
+
+Statistics = dict[str, Any]  # what a metric keeps of a set of examples
+
+
+class Metric:
+    """Compares the field `name` of outputs with the field of the same name of references, never with another.
+
+    `observe` every batch of references, `update` with every batch of outputs, then ask for the `result`. A set metric
+    compares two sets, whatever their order. Of a `paired` metric output i belongs to reference i.
+
+    Attributes:
+      needs: the kind of the field.
+      over_features: the metric reads NAME_features or NAME_logits instead of NAME: whoever feeds it has an extractor
+        look at the pictures first (see `genjax.metrics.features`).
+      references, outputs: the statistics of the two sets, all that `result` needs. Those of the references serve many
+        evaluations (see `reset`), and may be kept elsewhere and put back in place of calls to `observe`.
+      field: the field of the references.
+      tokenizer: of the data's text; None where there is none.
+      extractor: the name of what has made the features; "" where there are none.
+    """
+
+    needs: ClassVar[type[Field]]
+    paired: ClassVar[bool] = False
+    over_features: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool] = False
+
+    def __init__(self, name: str, field: Field, tokenizer: Any = None, extractor: str = ""):
+        self.name, self.field, self.tokenizer, self.extractor = name, field, tokenizer, extractor
+        self.references: Statistics = {}
+        self.outputs: Statistics = {}
+
+    def observe(self, batch: dict[str, np.ndarray]) -> None:
+        """Takes a batch of references, all rows of which count."""
+        self.add(self.references, batch)
+
+    def update(self, batch: dict[str, np.ndarray]) -> None:
+        """Takes a batch of outputs."""
+        self.add(self.outputs, batch)
+
+    def reset(self) -> None:
+        """Forgets the outputs and keeps the references."""
+        self.outputs = {}
+
+    def add(self, statistics: Statistics, batch: dict[str, np.ndarray]) -> None:
+        """Adds a batch to the statistics of its set. Here these are the rows of the field and of what belongs to it.
+
+        A set metric leaves out the rows that lack an optional field.
+        """
+        arrays = {key: batch[key] for key in (self.name, f"{self.name}_length", f"{self.name}_present") if key in batch}
+        present = arrays.get(f"{self.name}_present")
+        if present is not None and not self.paired:
+            arrays = {key: array[present] for key, array in arrays.items()}
+        for key, array in arrays.items():
+            statistics.setdefault(key, []).append(array)
+
+    def result(self) -> dict[str, float]:
+        """The values, by name; none where nothing counts. Raises UserError for sets that cannot be compared."""
+        raise NotImplementedError

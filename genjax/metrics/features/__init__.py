@@ -1,0 +1,34 @@
+"""Extractors of features from pictures, by name: `--features NAME[:FILE]`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+
+from genjax.errors import UsageError
+from genjax.metrics.features import networks
+from genjax.metrics.features.base import Extractor, Jit
+from genjax.spec import Image
+
+__all__ = ["EXTRACTORS", "Extractor", "load_extractor"]
+
+EXTRACTORS: dict[str, Callable[[Path | None, Image, Jit], Extractor]] = {
+    "digits": networks.digits,
+    "classifier": networks.classifier,
+    "random": networks.random,
+    "inception": networks.inception_2015,
+    "efficientnet_lite0": networks.efficientnet_lite0,
+}
+
+
+def load_extractor(choice: str, image: Image, jit: Jit = jax.jit) -> Extractor:
+    """The extractor NAME[:FILE] for pictures of this kind.
+
+    Raises:
+      UsageError: no such extractor, or a file that is missing in the choice. UserError: the file cannot be read, is
+        of another network, or the extractor does not see such pictures.
+    """
+    name, colon, file = choice.partition(":")
+    if name not in EXTRACTORS:
+        raise UsageError(f"--features {choice}: there is no such extractor; there are {', '.join(EXTRACTORS)}")
+    return EXTRACTORS[name](Path(file).expanduser() if colon else None, image, jit)

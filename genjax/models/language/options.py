@@ -1,0 +1,82 @@
+"""What a user may choose when a language model writes."""
+
+import dataclasses
+import math
+from typing import Self
+
+import numpy as np
+
+from genjax.errors import UsageError, UserError
+from genjax.models.base import Given, Model, SampleOptions
+
+__all__ = ["GPTOptions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTOptions(SampleOptions):
+    """How tokens are drawn: temperature first, then top-k, then top-p; or, with `beams`, searched for."""
+
+    temperature: float = 1.0  # 0 = always the likeliest
+    top_k: int = 0  # only the k likeliest; 0 = all
+    top_p: float = 1.0  # only the likeliest that together reach this probability; 1 = all
+    beams: int = 1  # above 1: the likeliest text that beam search finds, which stays within the context
+    length_penalty: float = 1.0  # of beam search: above 0 longer texts gain, below 0 shorter ones
+    max_new_tokens: int | None = None  # None = up to the context
+    prompt: tuple[str, ...] = ()  # texts to continue
+    stop: str | None = None  # a text of one token that ends a sample, as the end-of-text token does where there is one
+
+    def __post_init__(self):
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"--temperature {self.temperature}: must be 0 (greedy) or a positive number")
+        if self.top_k < 0:
+            raise UsageError(f"--top-k {self.top_k}: must be 0 (off) or positive")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"--top-p {self.top_p}: must be above 0 and at most 1 (off)")
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: must be at least 1")
+        if self.beams < 1:
+            raise UsageError(f"--beams {self.beams}: must be at least 1")
+        if self.beams > 1 and (self.temperature, self.top_k, self.top_p) != (1.0, 0, 1.0):
+            raise UsageError(f"--beams {self.beams} draws nothing: leave out --temperature, --top-k and --top-p")
+
+    def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
+        """The prompts as ids, in turn until there are enough, and the ids that stop a text; see `GPT.sample`.
+
+        Without a prompt a text begins after the end of another, or after a line break.
+        """
+        tokenizer = given.tokenizer
+        if tokenizer is None:
+            if self.prompt or self.stop is not None:
+                raise UsageError("--prompt and --stop are texts, and this run's data has no tokenizer to read them")
+            return {}, self
+        end = -1 if tokenizer.end_of_text is None else tokenizer.end_of_text
+        stops = [end] if self.stop is None else [end, _token(self.stop, tokenizer)]
+        prompts = [tokenizer.encode(text) for text in self.prompt if text]
+        prompts = prompts or [np.asarray([end if end >= 0 else _line_break(tokenizer)])]
+        rows = [prompts[i % len(prompts)] for i in range(num)]
+        padded = np.zeros((num, max(map(len, rows))), np.int32)
+        for row, ids in zip(padded, rows):
+            row[: len(ids)] = ids
+        conditions = {
+            "prompt": padded,
+            "prompt_length": np.asarray([len(ids) for ids in rows], np.int32),
+            "stop": np.tile(np.int32(stops), (num, 1)),
+        }
+        return conditions, dataclasses.replace(self, prompt=(), stop=None)
+
+
+def _token(stop: str, tokenizer) -> int:
+    try:
+        ids = tokenizer.encode(stop)
+    except UserError as error:
+        raise UsageError(f"--stop {stop!r}: {error}") from None
+    if len(ids) != 1:
+        raise UsageError(f"--stop {stop!r}: must be one token of this run's tokenizer, not {len(ids)}")
+    return int(ids[0])
+
+
+def _line_break(tokenizer) -> int:
+    try:
+        return int(tokenizer.encode("\n")[0])
+    except UserError:  # a character tokenizer of a text of one line
+        return 0

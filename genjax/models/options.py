@@ -1,0 +1,75 @@
+"""What a user may choose when sampling, and how samples are shown."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+
+import numpy as np
+
+from genjax.errors import UsageError
+from genjax.spec import DataSpec
+
+if TYPE_CHECKING:
+    from genjax.models.base import Model
+
+__all__ = ["Given", "LabelOptions", "Layout", "SampleOptions"]
+
+
+class Given(Protocol):
+    """What sample options may make conditions of."""
+
+    spec: DataSpec
+    tokenizer: Any  # of the data's text; None where there is none
+
+    def image(self, path: str, flag: str, shape: tuple[int, int, int]) -> np.ndarray:
+        """An image file as (H, W, C) float32 in [-1, 1]. Raises UsageError that names the flag."""
+
+    def mask(self, path: str, flag: str, image: str, shape: tuple[int, int, int]) -> np.ndarray:
+        """A mask for the image file `image`, (H, W, 1) float32: 1 where it is white. Raises as `image`."""
+
+    def rows(self, names: tuple[str, ...], num: int) -> dict[str, np.ndarray]:
+        """Arrays of the fields `names` of the first `num` validation examples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleOptions:
+    """What a user may choose when sampling; a model extends it. Hashable, static under `jit`."""
+
+    def conditions(self, model: "Model", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
+        """What `num` samples are conditioned on by these options, arrays (num, ...) by name.
+
+        Returns the options too, without what has become a condition, so that they compile once.
+
+        Raises:
+          UsageError: an option that says something impossible.
+        """
+        return {}, self
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelOptions(SampleOptions):
+    """Of a model that may be conditional on the label; `Model.check` refuses `label` where it is not."""
+
+    label: tuple[int, ...] = ()  # classes, in turn; () = all
+
+    def conditions(self, model: "Model", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
+        """Labels repeated in turn until there are enough; labels not asked for run through all classes."""
+        field = given.spec.fields.get("label")
+        if field is None:
+            return super().conditions(model, given, num)
+        if bad := [label for label in self.label if not 0 <= label < field.classes]:
+            raise UsageError(f"--label {bad[0]}: the classes are 0 to {field.classes - 1}")
+        labels = self.label or tuple(range(field.classes))
+        return {"label": np.resize(np.asarray(labels, np.int32), num)}, dataclasses.replace(self, label=())
+
+
+class Layout(NamedTuple):
+    """How a sheet shows samples.
+
+    Attributes:
+      beside: what stands side by side for every example: names of outputs, or `given.NAME` for the condition NAME. ()
+        shows each output by itself.
+      columns: examples in a row; None = as fits.
+    """
+
+    beside: tuple[str, ...] = ()
+    columns: int | None = None

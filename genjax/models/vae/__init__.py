@@ -1,0 +1,6 @@
+"""Variational autoencoder (Kingma & Welling 2013, arXiv:1312.6114): beta-VAE, conditional VAE, KL autoencoder."""
+
+from genjax.models.vae.model import LOG_VARIANCE, VAE
+from genjax.models.vae.sample import VAEOptions
+
+__all__ = ["LOG_VARIANCE", "VAE", "VAEOptions"]

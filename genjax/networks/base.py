@@ -1,0 +1,39 @@
+"""What networks of one role have in common, so that a model takes any of them."""
+
+import dataclasses
+from typing import ClassVar, Self
+
+import flax.linen as nn
+
+__all__ = ["Denoiser"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Denoiser:
+    """Base of the hyper-parameters of networks that a diffusion model may have.
+
+    A network of your own is a registered dataclass (`genjax.registry.register`) that extends this one.
+    """
+
+    rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
+
+    @property
+    def stack(self) -> Self | None:
+        """Itself, where it has the fields `layers`, `unroll` and `remat` of a scanned stack of blocks."""
+        return None
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Raises UsageError where the network does not fit images of this shape (H, W, C)."""
+
+    def on(self, platform: str, dtype: str | None) -> Self:
+        """The network as it should run on "cpu", "gpu" or "tpu" in this type of compute: the same numbers."""
+        return self
+
+    def build(self, out_channels: int, classes: int, dtype: str | None) -> nn.Module:
+        """The module, called as `module(x_BHWC, noise_B, label_B, index_B)` -> (B, H, W, out_channels) float32.
+
+        `noise_B` is the level of noise. `label_B` is None where there is no label; with it, `classes` stands for "no
+        label", and 0 classes for data without labels. `index_B`, the examples' positions in the global batch, turns
+        dropout on where it is not None.
+        """
+        raise NotImplementedError

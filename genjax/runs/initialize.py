@@ -1,0 +1,100 @@
+"""What a run starts from: weights, model state and tokenizer of other runs."""
+
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from genjax.data import Tokenizer, load_tokenizer
+from genjax.engine.averages import EMA
+from genjax.engine.engine import Engine
+from genjax.engine.state import TrainState, averaged
+from genjax.errors import UsageError, UserError, visible
+from genjax.models.base import Params, Tree
+from genjax.runs import checkpoint
+from genjax.runs.restore import TOKENIZER, open_run
+from genjax.runs.sources import match, parse
+from genjax.runs.weights import WEIGHTS, load_safetensors
+
+__all__ = ["initialize_from", "load_weights", "tokenizer_for"]
+
+
+def initialize_from(state: TrainState, sources: tuple[str, ...], engine: Engine) -> TrainState:
+    """The state with what `train.init_from` names loaded: parameters, model state, and the averages of both.
+
+    Raises:
+      UsageError: as `genjax.runs.sources.match`.
+      UserError: a source that is missing, or whose arrays have other names or shapes.
+    """
+    params, model_state = dict(state.params), dict(state.model_state)
+    ema = EMA(dict(state.ema.params), dict(state.ema.state), state.ema.power)
+    for source in map(parse, sources):
+        loaded, loaded_state = load_weights(source.path)
+        names = match(source, params | model_state, loaded | loaded_state)
+        if missing := [name for name in params if source.mine and source.covers(name) and name not in names]:
+            raise UserError(f"--train.init-from {source}: it has nothing for {missing[0]}, only {', '.join(loaded)}")
+        for name, theirs in names.items():
+            if name in params:
+                params[name] = _fit(loaded.get(theirs, {}), params[name], name, source.path)
+            if theirs in loaded_state and name in model_state:
+                model_state[name] = _fit(loaded_state[theirs], model_state[name], f"state {name}", source.path)
+            elif jax.tree.leaves(model_state.get(name)):
+                _say(f"'{source.path}' has no model state for {name}: its statistics stay as they start")
+            for average, values in ((ema.params, params), (ema.state, model_state)):
+                if name in average:
+                    average[name] = jax.tree.map(jnp.copy, values[name])
+    state = state.replace(params=params, model_state=model_state, ema=ema)
+    return jax.tree.map(jax.device_put, state, engine.shardings)
+
+
+def load_weights(place: Path) -> tuple[Params, Tree]:
+    """(params, model state) of a run directory (its averages, where it has them) or of a safetensors file.
+
+    Raises:
+      UserError: it is missing or cannot be read.
+    """
+    return load_safetensors(place) if place.suffix == ".safetensors" else averaged(open_run(place).state)
+
+
+def tokenizer_for(out: Path, init_from: tuple[str, ...]) -> Tokenizer | None:
+    """The tokenizer that a run in `out` has to read its data with, so that ids mean what its weights have learned.
+
+    A resumed run has its own; another one that of the runs it starts from. None: the data may make one.
+
+    Raises:
+      UsageError: the runs to start from have different ones. UserError: one that cannot be read.
+    """
+    if checkpoint.steps(out):
+        runs = [out]
+    else:
+        paths = [source.path for source in map(parse, init_from)]
+        runs = [path.parent if path.name == WEIGHTS else path for path in paths]
+    found = {run: load_tokenizer(run) for run in runs if (run / TOKENIZER).exists()}
+    for run, tokenizer in found.items():
+        first = next(iter(found))
+        if list(tokenizer.pieces) != list(found[first].pieces):
+            raise UsageError(f"--train.init-from: '{first}' and '{run}' have different tokenizers: take one of them")
+    return next(iter(found.values()), None)
+
+
+def _fit(loaded: Tree, expected: Tree, name: str, place: Path) -> Tree:
+    """`loaded` in the types of `expected`. Raises UserError that names the first array that does not fit."""
+    got = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(loaded)}
+    wanted = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(expected)}
+    if extra := sorted(got.keys() - wanted.keys()):
+        raise UserError(f"--train.init-from: '{place}' has {name}{extra[0]}, which this model has no place for")
+    for key, want in wanted.items():
+        if key not in got:
+            raise UserError(f"--train.init-from: '{place}' has no {name}{key}")
+        if got[key].shape != want.shape:
+            raise UserError(
+                f"--train.init-from: {name}{key} has shape {got[key].shape} in '{place}', {want.shape} here"
+            )
+    return jax.tree_util.tree_map_with_path(
+        lambda path, want: jnp.asarray(got[jax.tree_util.keystr(path)], want.dtype), expected
+    )
+
+
+def _say(message: str) -> None:
+    print(f"genjax: {visible(message)}", file=sys.stderr)

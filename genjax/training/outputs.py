@@ -1,0 +1,68 @@
+"""What a run shows beside its weights: samples, a report, its environment. None of it ends a run that trains."""
+
+import json
+import math
+from pathlib import Path
+from time import monotonic
+
+import jax
+
+from genjax.data import Dataset
+from genjax.engine.engine import Engine
+from genjax.engine.state import TrainState
+from genjax.files import write_atomic
+from genjax.runs.environment import environment
+from genjax.runs.report import write_report
+from genjax.training.clock import Clock
+from genjax.training.previews import Previews
+from genjax.training.progress import Progress
+
+__all__ = ["REPORT_SECONDS", "Outputs"]
+
+REPORT_SECONDS = 60  # at least, between two reports of a run: drawing one takes about a second
+
+
+class Outputs:
+    """Every process has one; the first writes. What fails is said in a line of the progress."""
+
+    def __init__(self, engine: Engine, dataset: Dataset, out: Path, progress: Progress, clock: Clock):
+        self.engine, self.dataset, self.out, self.progress, self.clock = engine, dataset, out, progress, clock
+        self.lead = jax.process_index() == 0
+        self.environment = environment() if self.lead else {}
+        self.reported = -math.inf
+        self.previews = None
+        try:
+            self.previews = Previews(engine, dataset)
+        except Exception as error:
+            self._say("no samples are drawn during training", error)
+
+    def samples(self, step: int, state: TrainState) -> None:
+        """Draws the previews of a step on all processes."""
+        if self.previews is None:
+            return
+        try:
+            self.previews.write(self.out / "samples", step, state, lead=self.lead)
+        except Exception as error:
+            if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
+                raise  # another process may be gone
+            self._say(f"no samples of step {step}", error)
+
+    def report_due(self) -> bool:
+        return self.lead and monotonic() - self.reported > REPORT_SECONDS
+
+    def report(self) -> None:
+        """environment.json and report.html, as of now."""
+        self.reported = monotonic()
+        environment = self.environment | {"compile_seconds": round(self.clock.seconds["compile"], 2)}
+        environment["seconds"] = {part: round(seconds, 6) for part, seconds in self.clock.parts().items()}
+        if self.dataset.skipped:
+            environment["skipped_files"] = list(self.dataset.skipped)
+        try:
+            write_atomic(self.out / "environment.json", json.dumps(environment, indent=2).encode())
+            write_report(self.out, best=self.engine.model.best)
+        except Exception as error:
+            self._say("report not written", error)
+
+    def _say(self, what: str, error: Exception) -> None:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        self.progress.message(f"{what}: {reason}")

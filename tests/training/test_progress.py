@@ -1,0 +1,87 @@
+"""The line that tells how training goes."""
+
+import io
+import math
+import types
+
+import pytest
+
+from genjax.training import progress as module
+from genjax.training.progress import Progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = types.SimpleNamespace(time=0.0)
+    monkeypatch.setattr(module, "monotonic", lambda: now.time)
+    return now
+
+
+def test_speed_is_of_training_alone(clock):
+    progress = Progress(100, 20, batch_size=8, stream=io.StringIO())
+    assert math.isnan(progress.speed["steps_per_second"])
+    progress.pause()  # compilation
+    clock.time += 60
+    progress.pause()  # twice is once
+    progress.resume()
+    for step in range(21, 31):
+        clock.time += 0.25
+        progress.update(step)
+        progress.resume()  # while it runs: nothing
+    progress.pause()  # evaluation
+    clock.time += 100
+    assert progress.speed == {
+        "steps_per_second": pytest.approx(4.0),
+        "examples_per_second": pytest.approx(32.0),
+    }
+
+
+def test_speed_forgets_what_is_long_past(clock):
+    progress = Progress(10_000, 0, batch_size=1, stream=io.StringIO())
+    for step in range(1, 101):
+        clock.time += 1.0 if step <= 50 else 0.5
+        progress.update(step)
+    assert progress.speed["steps_per_second"] == pytest.approx(2.0)
+
+
+def test_lines_in_a_pipe_are_few_and_whole(clock):
+    stream = io.StringIO()
+    progress = Progress(100, 0, batch_size=4, stream=stream)
+    for step in range(1, 101):
+        clock.time += 0.25
+        metrics = {"elbo/loss": 1234.56789, "elbo/kl": 1.0, "validation/loss": 2.0} if step % 5 == 0 else None
+        progress.update(step, metrics)
+        if step == 50:
+            progress.message("step 50  validation/loss 2")
+    progress.close()
+    assert stream.getvalue().splitlines() == [
+        "step 5/100  elbo/loss 1235  4 steps/s  16 examples/s  00:23 left",
+        "step 25/100  elbo/loss 1235  4 steps/s  16 examples/s  00:18 left",
+        "step 45/100  elbo/loss 1235  4 steps/s  16 examples/s  00:13 left",
+        "step 50  validation/loss 2",
+        "step 65/100  elbo/loss 1235  4 steps/s  16 examples/s  00:08 left",
+        "step 85/100  elbo/loss 1235  4 steps/s  16 examples/s  00:03 left",
+        "step 100/100  elbo/loss 1235  4 steps/s  16 examples/s  00:00 left",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_live_line_is_redrawn_and_not_torn_by_messages(clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = Terminal()
+    progress = Progress(40, 0, batch_size=2, stream=stream)
+    for step in range(1, 41):
+        clock.time += 0.05
+        progress.update(step, {"generator/loss": 0.5} if step % 10 == 0 else None)
+        if step == 20:
+            progress.message("checkpoint saved")
+    progress.close()
+    text = stream.getvalue()
+    assert "\rcheckpoint saved\n" in text  # begins where the cleared line began, and ends its own
+    assert text.count("\n") == 2  # the message's, and the one that leaves the last state of the line standing
+    last = text.rstrip().split("\r")[-1]
+    assert last.startswith("100%") and "step 40/40  generator/loss 0.5  20 steps/s  40 examples/s" in last
