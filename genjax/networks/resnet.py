@@ -1,0 +1,86 @@
+"""The image-to-image network of CycleGAN: Johnson et al. 2016 (arXiv:1603.08155), as Zhu et al. 2017 use it.
+
+In the paper's words (arXiv:1703.10593, appendix 7.2): c7s1-64, d128, d256, R256 six or nine times, u128, u64, c7s1-3.
+"""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax.errors import UsageError
+from genjax.nn.conv import Upsample
+from genjax.nn.norm import Kind, Norm
+from genjax.nn.sharding import BATCH, constrain
+from genjax.registry import register
+
+__all__ = ["ResNet", "ResNetTranslator"]
+
+Array = jax.Array
+INIT = nn.initializers.normal(0.02)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class ResNet:
+    """The defaults are the paper's for pictures of 256 x 256 pixels; for 128 x 128 it has six blocks."""
+
+    width: int = 64  # channels at full resolution; they double with each halving
+    halvings: int = 2
+    blocks: int = 9
+    norm: Kind = "instance"
+
+    def __post_init__(self):
+        if min(self.width, self.halvings + 1, self.blocks + 1) < 1:
+            raise UsageError("ResNet: width must be positive, halvings and blocks not negative")
+
+    def translator(self, channels: int, dtype: str | None = None) -> nn.Module:
+        """Called as (images (B, H, W, C), train=...) -> images (B, H, W, channels) float32 in [-1, 1]."""
+        return ResNetTranslator(self, channels, dtype)
+
+
+class ResNetTranslator(nn.Module):
+    """(B, H, W, C) -> (B, H, W, channels) float32 in [-1, 1], a tanh.
+
+    Borders are reflected, as in the paper. Departure: a resolution is doubled by a convolution and depth-to-space, not
+    by a transposed convolution (see `genjax.nn.conv`). Sides that 2 ** halvings does not divide are cropped at the end.
+    """
+
+    config: ResNet
+    channels: int
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, x_BHWC: Array, *, train: bool) -> Array:
+        c, (height, width) = self.config, x_BHWC.shape[1:3]
+        options = dict(use_bias=c.norm in ("none", "instance"), kernel_init=INIT, dtype=self.dtype)
+
+        def conv(x: Array, features: int, side: int, name: str) -> Array:
+            return nn.Conv(features, (side, side), padding="VALID", name=name, **options)(reflected(x, side // 2))
+
+        def end(x: Array, name: str) -> Array:
+            x = nn.relu(Norm(c.norm, self.dtype, name=f"{name}_norm")(x, train=train))
+            return constrain(x, BATCH, None, None, None)
+
+        x = end(conv(x_BHWC, c.width, 7, "first"), "first")
+        for i in range(c.halvings):
+            down = nn.Conv(c.width * 2 ** (i + 1), (3, 3), 2, 1, name=f"down_{i}", **options)
+            x = end(down(x), f"down_{i}")
+        for i in range(c.blocks):
+            y = end(conv(x, x.shape[-1], 3, f"block_{i}_in"), f"block_{i}_in")
+            y = conv(y, x.shape[-1], 3, f"block_{i}_out")
+            x = x + Norm(c.norm, self.dtype, name=f"block_{i}_out_norm")(y, train=train)
+        for i in reversed(range(c.halvings)):
+            x = end(Upsample(c.width * 2**i, name=f"up_{i}", **options)(x), f"up_{i}")
+        x = conv(x[:, :height, :width], self.channels, 7, "last")
+        return jnp.tanh(x.astype(jnp.float32))
+
+
+def reflected(x_BHWC: Array, border: int) -> Array:
+    """With a border of mirrored pixels; as wide as a tiny picture allows, and zeros beyond."""
+    height, width = x_BHWC.shape[1:3]
+    rows, columns = min(border, height - 1), min(border, width - 1)
+    x = jnp.pad(x_BHWC, ((0, 0), (rows, rows), (columns, columns), (0, 0)), mode="reflect")
+    left = ((0, 0), (border - rows,) * 2, (border - columns,) * 2, (0, 0))
+    return jnp.pad(x, left)
