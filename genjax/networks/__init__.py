@@ -6,6 +6,7 @@ from genjax.networks.classifier import ConvClassifier
 from genjax.networks.dit import DiTConfig, dit
 from genjax.networks.gan import DCGAN, MLPGAN, GANConfig
 from genjax.networks.patch import PatchGAN
+from genjax.networks.resnet import ResNet
 from genjax.networks.spatial_autoencoder import SpatialAutoencoder
 from genjax.networks.unet import UNetConfig
 
@@ -20,6 +21,7 @@ __all__ = [
     "DiTConfig",
     "GANConfig",
     "PatchGAN",
+    "ResNet",
     "SpatialAutoencoder",
     "UNetConfig",
     "dit",

@@ -43,7 +43,8 @@ class ResNet:
 class ResNetTranslator(nn.Module):
     """(B, H, W, C) -> (B, H, W, channels) float32 in [-1, 1], a tanh.
 
-    Borders are reflected, as in the paper. Departure: a resolution is doubled by a convolution and depth-to-space, not
+    Borders are reflected, as in the paper. Departures: convolutions have no bias before a norm, which would take it away
+    again, where the authors' code has one. A resolution is doubled by a convolution and depth-to-space, not
     by a transposed convolution (see `genjax.nn.conv`). Sides that 2 ** halvings does not divide are cropped at the end.
     """
 
@@ -54,10 +55,11 @@ class ResNetTranslator(nn.Module):
     @nn.compact
     def __call__(self, x_BHWC: Array, *, train: bool) -> Array:
         c, (height, width) = self.config, x_BHWC.shape[1:3]
-        options = dict(use_bias=c.norm in ("none", "instance"), kernel_init=INIT, dtype=self.dtype)
+        options = dict(use_bias=c.norm == "none", kernel_init=INIT, dtype=self.dtype)
 
-        def conv(x: Array, features: int, side: int, name: str) -> Array:
-            return nn.Conv(features, (side, side), padding="VALID", name=name, **options)(reflected(x, side // 2))
+        def conv(x: Array, features: int, side: int, name: str, **changes) -> Array:
+            layer = nn.Conv(features, (side, side), padding="VALID", name=name, **options | changes)
+            return layer(reflected(x, side // 2))
 
         def end(x: Array, name: str) -> Array:
             x = nn.relu(Norm(c.norm, self.dtype, name=f"{name}_norm")(x, train=train))
@@ -73,7 +75,7 @@ class ResNetTranslator(nn.Module):
             x = x + Norm(c.norm, self.dtype, name=f"block_{i}_out_norm")(y, train=train)
         for i in reversed(range(c.halvings)):
             x = end(Upsample(c.width * 2**i, name=f"up_{i}", **options)(x), f"up_{i}")
-        x = conv(x[:, :height, :width], self.channels, 7, "last")
+        x = conv(x[:, :height, :width], self.channels, 7, "last", use_bias=True)
         return jnp.tanh(x.astype(jnp.float32))
 
 
