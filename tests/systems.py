@@ -25,6 +25,7 @@ from genjax.models import (
     DiTConfig,
     Latents,
     SpatialAutoencoder,
+    Translation,
     UNetConfig,
 )
 from genjax.runs.check import resolve
@@ -97,6 +98,11 @@ SYSTEMS: dict[str, System] = {
     "diffusion-dit": _system(
         Diffusion(network=DiTConfig(patch=2, layers=2, width=32, heads=2), process=Flow(), target="velocity",
                   self_conditioning=True),
+    ),
+    "translation": _system(
+        Translation(layers=1, heads=2, width=16, hidden=32, dropout=0.1),
+        spec=DataSpec({name: Tokens((12,), 32, ragged=True, end=0) for name in ("source", "target")}),
+        counts=lambda batch: {batch["target_length"].sum()}, seeded=False,
     ),
     "latent-diffusion": _system(
         Diffusion(network=DiTConfig(patch=2, layers=1, width=32, heads=2), process=EDM(), target="edm",

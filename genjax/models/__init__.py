@@ -4,7 +4,7 @@ from genjax.models.base import LossOutput, Model, SampleOptions, Term, Turn
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import KL_F8, Diffusion, Latents, Pixels
 from genjax.models.gan import GAN
-from genjax.models.language import GPT
+from genjax.models.language import GPT, Translation
 from genjax.models.vae import VAE
 from genjax.networks import (
     DCGAN,
@@ -14,6 +14,7 @@ from genjax.networks import (
     DenseAutoencoder,
     DiTConfig,
     PatchGAN,
+    ResNet,
     SpatialAutoencoder,
     UNetConfig,
     dit,
@@ -46,10 +47,12 @@ __all__ = [
     "PatchGAN",
     "Pixels",
     "Real",
+    "ResNet",
     "SampleOptions",
     "SpatialAutoencoder",
     "Term",
     "Tokens",
+    "Translation",
     "Turn",
     "UNetConfig",
     "dit",

@@ -1,5 +1,6 @@
 """Systems of text."""
 
 from genjax.models.language.gpt import GPT
+from genjax.models.language.translation import Translation
 
-__all__ = ["GPT"]
+__all__ = ["GPT", "Translation"]

@@ -1,0 +1,218 @@
+"""Translation by an encoder and a decoder (Vaswani et al. 2017, arXiv:1706.03762): a text `source` becomes `target`."""
+
+import dataclasses
+from typing import ClassVar, Self
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genjax.decoding.beam import beam_search
+from genjax.errors import UsageError
+from genjax.models.base import (
+    Array,
+    Batch,
+    Given,
+    Layout,
+    LossOutput,
+    Model,
+    Params,
+    SampleOptions,
+    Term,
+    Tree,
+    Turn,
+    require_turn,
+    valid_rows,
+)
+from genjax.networks import transformer
+from genjax.networks.language import EncoderDecoder
+from genjax.nn.attention import choose
+from genjax.nn.feed import Activation
+from genjax.nn.stack import unroll_on
+from genjax.registry import register
+from genjax.spec import DataSpec, Field, Tokens, require
+
+__all__ = ["Translation", "TranslationOptions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslationOptions(SampleOptions):
+    """How a translation is searched for. Without `prompt`, validation examples are translated."""
+
+    prompt: tuple[str, ...] = ()  # texts to translate
+    beams: int = 4
+    length_penalty: float = 0.6  # alpha of section 6.1
+    max_new_tokens: int | None = None  # None = as long as the data's targets may be
+
+    def __post_init__(self):
+        if self.beams < 1:
+            raise UsageError(f"--beams {self.beams}: must be at least 1")
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
+            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: must be at least 1")
+
+    def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
+        """The prompts as sources, in turn until there are enough."""
+        if not self.prompt:
+            return {}, self
+        if given.tokenizer is None:
+            raise UsageError("--prompt is text, and this run's data has no tokenizer to read it")
+        field = require(given.spec, "source", Tokens, "Translation")
+        texts = [np.append(given.tokenizer.encode(text), field.end) for text in self.prompt]
+        if longest := [text for text, ids in zip(self.prompt, texts) if len(ids) > field.longest]:
+            raise UsageError(
+                f"--prompt: longer than the {field.longest} tokens that the model reads: {longest[0][:40]}"
+            )
+        rows = [texts[i % len(texts)] for i in range(num)]
+        padded = np.full((num, field.longest), field.end, np.int32)
+        for row, ids in zip(padded, rows):
+            row[: len(ids)] = ids
+        lengths = np.asarray([len(ids) for ids in rows], np.int32)
+        return {"source": padded, "source_length": lengths}, dataclasses.replace(self, prompt=())
+
+
+@register
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Translation(transformer.Config, Model):
+    """One entry, "translator"; one turn, "translate". The loss is in nats per target token, label smoothing included.
+
+    The embedding is shared by both languages and the head (section 3.4). Departures: positions are learned (the paper
+    finds no difference, table 3 E), and `order` "pre" norms before each part; "post" is the paper's.
+    """
+
+    mlp: Activation = "relu"
+    label_smoothing: float = 0.1
+    end: int | None = None  # the id that closes a text, and that a translation starts from; None = the data's
+
+    Options: ClassVar = TranslationOptions
+    best: ClassVar = ("nll", "min")
+    metrics: ClassVar = ("match",)
+    rules: ClassVar = tuple(
+        (f"translator/{part}{path}", spec) for part in ("encoder/", "decoder/", "") for path, spec in transformer.RULES
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.label_smoothing < 1:
+            raise UsageError(f"Translation: label_smoothing is {self.label_smoothing}, must be in [0, 1)")
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        return (Turn("translate", trains=("translator",)),)
+
+    @property
+    def stack(self) -> Self:
+        return self
+
+    def with_stack(self, **fields) -> Self:
+        return dataclasses.replace(self, **fields)
+
+    def networks(self) -> dict[str, nn.Module]:
+        return {"translator": EncoderDecoder(self)}
+
+    def resolve(self, spec: DataSpec) -> "Translation":
+        source, target = (require(spec, name, Tokens, "Translation") for name in ("source", "target"))
+        if target.end is None:
+            raise UsageError("Translation needs texts that end in a token of their own: take another --data.tokenizer")
+        longest = max(source.longest, target.longest)
+        return dataclasses.replace(
+            self, context=max(self.context or 0, longest), vocabulary=target.vocabulary, end=target.end
+        )
+
+    def on(self, platform: str) -> "Translation":
+        return dataclasses.replace(
+            self,
+            attention=choose(self.attention, platform, self.dtype),
+            unroll=unroll_on(platform, self.layers) if self.unroll is None else self.unroll,
+        )
+
+    def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
+        ids = jnp.zeros((1, 1), jnp.int32)
+        return {"translator": self.networks()["translator"].init(key, ids, ids)["params"]}, {}
+
+    def logits(self, params: Params, batch: Batch, index_B: Array | None = None, key: Array | None = None) -> Array:
+        """(B, T, padded vocabulary) of each target token, given those before it."""
+        before_BT = jnp.pad(batch["target"][:, :-1], ((0, 0), (1, 0)), constant_values=self.end)
+        return self.networks()["translator"].apply(
+            {"params": params["translator"]},
+            batch["source"],
+            before_BT,
+            index_B,
+            lengths_B=batch.get("source_length"),
+            rngs=None if key is None else {"dropout": key},
+        )
+
+    def loss(
+        self, turn: str, params: Params, state: Tree, batch: Batch, key: Array, *, step: Array, train: bool
+    ) -> LossOutput:
+        """Cross-entropy with the smoothed target (1 - e) onehot + e / V (Szegedy et al. 2015, section 7)."""
+        require_turn(self, turn)
+        logits_BTV = self.logits(params, batch, batch["index"] if train and self.dropout else None, key)
+        known_V = jnp.arange(logits_BTV.shape[-1]) < self.vocabulary
+        log_BTV = jnp.where(known_V, logits_BTV - nn.logsumexp(logits_BTV, axis=-1, keepdims=True), 0.0)
+        right_BT = jnp.take_along_axis(log_BTV, batch["target"][..., None], axis=-1)[..., 0]
+        even_BT = log_BTV.sum(-1) / self.vocabulary
+        nats_BT = -(1 - self.label_smoothing) * right_BT - self.label_smoothing * even_BT
+        weight_BT = target_weight(batch)
+        return LossOutput({"smoothed": Term.mean(nats_BT, weight_BT)}, {"nll": Term.mean(-right_BT, weight_BT)}, state)
+
+    def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
+        """Nats per target token without smoothing, and how many tokens are foreseen."""
+        logits_BTV = self.logits(params, batch)
+        weight_BT = target_weight(batch) * valid_rows(batch)[:, None]
+        nats_BT = optax.softmax_cross_entropy_with_integer_labels(logits_BTV, batch["target"])
+        right_BT = jnp.argmax(logits_BTV, axis=-1) == batch["target"]
+        return {"nll": Term.mean(nats_BT, weight_BT), "accuracy": Term.mean(right_BT, weight_BT)}
+
+    @property
+    def previews(self) -> dict[str, SampleOptions]:
+        return {"sample": TranslationOptions()}
+
+    def needs(self, options: TranslationOptions) -> tuple[str, ...]:
+        return () if options.prompt else ("source", "target")
+
+    def outputs(self, spec: DataSpec) -> dict[str, Field]:
+        return {"target": spec.fields["target"]}
+
+    def layout(self, options: TranslationOptions) -> Layout:
+        return Layout(("given.source", "target", *([] if options.prompt else ["given.target"])))
+
+    def sample(
+        self, params: Params, state: Tree, key: Array, conditions: Batch, options: TranslationOptions
+    ) -> dict[str, Array]:
+        """The likeliest target (N, T), target_length (N,), of `source` (N, S), source_length (N,), by beam search."""
+        n, new = conditions["source"].shape[0], options.max_new_tokens or self.context - 1
+        translator, variables = self.networks()["translator"], {"params": params["translator"]}
+        lengths_R = jnp.repeat(conditions["source_length"], options.beams)
+        memory_NSD = translator.apply(
+            variables, conditions["source"], lengths_B=conditions["source_length"], method="encode"
+        )
+        start_N1 = jnp.full((n, 1), self.end, jnp.int32)
+
+        def extend(tokens_RT, cache, start, **memory):
+            return translator.apply(
+                variables, tokens_RT, cache=cache, start=start, lengths_B=lengths_R, method="decode", **memory
+            )
+
+        slots = min(self.context, 1 + new)
+        cache = transformer.empty_cache(self, n * options.beams, slots, conditions["source"].shape[1])
+        memory_RSD = jnp.repeat(memory_NSD, options.beams, axis=0)
+        _, cache = extend(jnp.repeat(start_N1, options.beams, axis=0), cache, 0, memory_BSD=memory_RSD)
+        found = beam_search(
+            extend,
+            transformer.Caches.rows,
+            cache,
+            start_N1,
+            jnp.ones((n,), jnp.int32),
+            beams=options.beams,
+            new_tokens=slots - 1,
+            stop_N=jnp.full((n,), self.end),
+            length_penalty=options.length_penalty,
+        )
+        return {"target": found.tokens_NKT[:, 0, 1:], "target_length": found.length_NK[:, 0] - 1}
+
+
+def target_weight(batch: Batch) -> Array:
+    """(B, T) float32: 1 for the target's own tokens, the one that ends it included; 0 for padding."""
+    length_B = batch.get("target_length", jnp.full(batch["target"].shape[:1], batch["target"].shape[1]))
+    return (jnp.arange(batch["target"].shape[1]) < length_B[:, None]).astype(jnp.float32)
