@@ -20,10 +20,13 @@ from genjax.models import (
     Classifier,
     ConvAutoencoder,
     ConvClassifier,
+    CycleGAN,
     DenseAutoencoder,
     Diffusion,
     DiTConfig,
     Latents,
+    PatchGAN,
+    ResNet,
     SpatialAutoencoder,
     Translation,
     UNetConfig,
@@ -98,6 +101,12 @@ SYSTEMS: dict[str, System] = {
     "diffusion-dit": _system(
         Diffusion(network=DiTConfig(patch=2, layers=2, width=32, heads=2), process=Flow(), target="velocity",
                   self_conditioning=True),
+    ),
+    "cyclegan": _system(
+        CycleGAN(generator=ResNet(4, 1, 1), discriminator=PatchGAN(8, 1), pool=20),
+        spec=DataSpec({name: Image(8, 8, 1) for name in ("image_a", "image_b")}),
+        optim=Optim(learning_rate=5e-5),  # distances in L1 have gradients that jump: rounding grows fast in large steps
+        counts=lambda batch: {batch["image_a"].size, BATCH * 2 * 2}, seeded=False, slow=True,
     ),
     "translation": _system(
         Translation(layers=1, heads=2, width=16, hidden=32, dropout=0.1),

@@ -3,7 +3,7 @@
 from genjax.models.base import LossOutput, Model, SampleOptions, Term, Turn
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import KL_F8, Diffusion, Latents, Pixels
-from genjax.models.gan import GAN
+from genjax.models.gan import GAN, CycleGAN
 from genjax.models.language import GPT, Translation
 from genjax.models.vae import VAE
 from genjax.networks import (
@@ -32,6 +32,7 @@ __all__ = [
     "Classifier",
     "ConvAutoencoder",
     "ConvClassifier",
+    "CycleGAN",
     "DataSpec",
     "DenseAutoencoder",
     "DiTConfig",
