@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 
 RUNS = {
-    "vae_digits": ["--model.widths", "8", "16", "--train.ema-decay", "0.99"],
-    "gan_digits": ["--model.generator-width", "8", "--model.discriminator-width", "8"],
+    "vae_digits": ["--model.network.widths", "8", "16", "--train.ema-decay", "0.99"],
+    "gan_digits": ["--model.network.generator-width", "8", "--model.network.discriminator-width", "8"],
     "gpt_pydoc": ["--model.layers", "2", "--model.heads", "2", "--model.width", "32", "--model.dropout", "0.1"],
 }
 STEPS = 60

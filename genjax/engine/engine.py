@@ -193,9 +193,10 @@ def _require_alike(model_state: Tree) -> None:
     for path, x in jax.tree_util.tree_leaves_with_path(model_state):
         first, *others = (np.asarray(shard.data) for shard in x.addressable_shards)
         if not all(np.array_equal(first, other, equal_nan=first.dtype.kind == "f") for other in others):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
             raise UsageError(
-                f"--train.backend pmap: the model's state {jax.tree_util.keystr(path, simple=True, separator='/')} differs "
-                "from replica to replica: let LossOutput.sums or rows carry it to Model.update, or take the jit backend"
+                f"--train.backend pmap: the model's state {name} differs from replica to replica: let LossOutput.sums "
+                "or rows carry it to Model.update, or take the jit backend"
             )
 
 

@@ -133,7 +133,7 @@ def _checked(loss: Loss, trained: Params, state: Tree, batch: Batch) -> LossOutp
     chex.assert_trees_all_equal_shapes_and_dtypes(out.state, state)
     count = batch["index"].shape[0]
     if odd := [x.shape for x in jax.tree.leaves(out.rows) if x.shape[:1] != (count,)]:
-        raise UsageError(f"LossOutput.rows has an array of shape {odd[0]} for a batch of {count} rows: one row an example")
+        raise UsageError(f"LossOutput.rows has an array of shape {odd[0]} for a batch of {count}: one row an example")
     return out
 
 

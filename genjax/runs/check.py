@@ -24,6 +24,7 @@ def check(experiment: Experiment) -> None:
     Numbers out of their range, unknown metrics, and fields of the data that are not NAME=COLUMN.
     """
     train, config = experiment.train, experiment.eval
+    _check_counts("--", experiment)
     _check_data("--data", experiment.data)
     _check_least(1, "--train", train, "steps", "log_every", "keep", "grad_accumulation", "steps_per_call")
     _check_least(0, "--train", train, "eval_every", "sample_every", "checkpoint_every")
@@ -104,6 +105,17 @@ def _anchored(data: Data) -> Data:
         source=f"hf:{absolute(place)}" if local else data.source,
         tokenizer=f"gpt2:{absolute(folder)}" if tokenizer == "gpt2" and folder else data.tokenizer,
     )
+
+
+def _check_counts(flag: str, section: object) -> None:
+    """Every whole number but seeds fits into 32 bits, in which compiled programs count."""
+    for field in dataclasses.fields(section):
+        value, name = getattr(section, field.name), f"{flag}{field.name.replace('_', '-')}"
+        if dataclasses.is_dataclass(value):
+            _check_counts(f"{name}.", value)
+        for number in value if isinstance(value, tuple) else (value,):
+            if type(number) is int and abs(number) >= 2**31 and field.name != "seed":
+                raise UsageError(f"{name} {number}: must be below 2^31")
 
 
 def _check_least(least: int, flag: str, section: object, *names: str) -> None:

@@ -102,12 +102,13 @@ def _load(run: Path, step: int, abstract_state: TrainState) -> tuple[TrainState 
     if _metrics(run, step) is None:
         return None, "its metrics cannot be read"
     try:
-        return abstract_state.replace(**ocp.load(_place(run, step).absolute(), _pure(abstract_state))), ""
+        loaded: dict[str, Any] = ocp.load(_place(run, step).absolute(), _pure(abstract_state))
+        return abstract_state.replace(**loaded), ""
     except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing of the checkpoint
         raise
     except Exception as error:  # Orbax and TensorStore raise errors of a dozen kinds for a torn checkpoint
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return None, lines[0][:200]
+        return None, lines[0].partition(" See full TensorStore details")[0][:200]
 
 
 def _place(run: Path, step: int) -> Path:
@@ -269,4 +270,5 @@ def _disk_errors(path):
             raise distributed.DeviceError(str(error)) from error
         if isinstance(error, jax.errors.JaxRuntimeError):
             raise
-        raise UserError(f"cannot write to '{path}': {text[-1][:300] if text else type(error).__name__}") from error
+        reason = "No space left on device" if "No space left" in str(error) else text[-1][:300] if text else ""
+        raise UserError(f"cannot write to '{path}': {reason or type(error).__name__}") from error

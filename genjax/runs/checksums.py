@@ -5,6 +5,7 @@ since the mixing (the last steps of MurmurHash3) can be inverted. Sums do not de
 the shards that it holds, whatever the mesh.
 """
 
+import functools
 import json
 import math
 import zlib
@@ -29,17 +30,11 @@ def of_tree(tree: Tree) -> Callable[[], dict[str, int]]:
     On an accelerator the sums are dispatched now, before the arrays may be donated. On CPU they are computed at the
     call of the result, which any thread may do.
     """
-    leaves = {
-        jax.tree_util.keystr(path, simple=True, separator="/"): x
-        for path, x in jax.tree_util.tree_leaves_with_path(tree)
-    }
-    sums = {name: x if _on_host(x) else _device_sum(x) for name, x in leaves.items()}
-    leads = jax.process_index() == 0  # the sum of a device program is that of all processes already
-
-    def result() -> dict[str, int]:
-        return {name: _host_sum(leaves[name]) if _on_host(leaves[name]) else leads * int(x) for name, x in sums.items()}
-
-    return result
+    sums: dict[str, Callable[[], int]] = {}
+    for path, x in jax.tree_util.tree_leaves_with_path(tree):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        sums[name] = functools.partial(_host_sum, x) if _on_host(x) else functools.partial(_share, _device_sum(x))
+    return lambda: {name: value() for name, value in sums.items()}
 
 
 def of_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -48,7 +43,7 @@ def of_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 
 def require_unchanged(metadata: Mapping[str, str] | None, arrays: Mapping[str, np.ndarray], place: object) -> None:
-    """Raises UserError where arrays of a file are not what its `of_arrays` says; without it a file may hold anything."""
+    """Raises UserError where arrays of a file are not what its `of_arrays` says; without it anything fits."""
     if METADATA not in (metadata or {}):
         return
     try:
@@ -72,6 +67,11 @@ def _crc(x: np.ndarray) -> int:
 
 def _on_host(x: jax.Array) -> bool:
     return next(iter(x.devices())).platform == "cpu"
+
+
+def _share(whole: jax.Array) -> int:
+    """A device's program has added up all processes: the first one answers for them."""
+    return int(whole) if jax.process_index() == 0 else 0
 
 
 def _host_sum(x: jax.Array) -> int:

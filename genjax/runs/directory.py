@@ -1,18 +1,19 @@
 """The run directory: config.json, a copy of the recipe, and which changes a resumed run may make."""
 
 import json
+import os
 from pathlib import Path
 
 from genjax import recipes
 from genjax.errors import UserError
 from genjax.experiment import Experiment
-from genjax.files import absolute, write_atomic
+from genjax.files import absolute, read_json, write_atomic
 from genjax.plain import dump
 from genjax.runs import checkpoint
 from genjax.runs.lock import LOCK
 from genjax.spec import DataSpec
 
-__all__ = ["CONFIG", "load", "prepare", "read_config", "require_fitting", "settings"]
+__all__ = ["CONFIG", "load", "prepare", "read_config", "require_fitting", "require_inside", "settings"]
 
 CONFIG = "config.json"
 RECIPE = "recipe.py"  # to be read, and run by nobody but who names it with --recipe
@@ -71,6 +72,7 @@ def prepare(out: Path, config: dict) -> str:
       UserError: as `require_fitting`; the folder cannot be written.
     """
     require_fitting(out, config)
+    require_inside(out)
     warning = ""
     if (out / CONFIG).exists() and checkpoint.steps(out):
         warning = _rate_jumps(read_config(out), config)
@@ -104,15 +106,18 @@ def _rate_jumps(old: dict, new: dict) -> str:
 
 def read_config(out: Path) -> dict:
     """config.json of a run. Raises UserError where there is none or it is not JSON."""
-    try:
-        config = json.loads((out / CONFIG).read_text())
-        if not isinstance(config, dict):
-            raise ValueError("not a JSON object")
-        return config
-    except FileNotFoundError:
-        raise UserError(f"'{out}' is not a run directory: it has no {CONFIG}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"cannot read '{out / CONFIG}': {error}") from error
+    if not os.path.lexists(out / CONFIG):
+        raise UserError(f"'{out}' is not a run directory: it has no {CONFIG}")
+    return read_json(out / CONFIG)
+
+
+def require_inside(out: Path) -> None:
+    """Raises UserError where an entry of a run directory is a link: genjax would write, or delete, elsewhere."""
+    if link := next((entry for entry in sorted(out.glob("*")) if entry.is_symlink()), None):
+        raise UserError(
+            f"'{link}' is a link, and what a run writes stays inside of it: move '{link.resolve()}' here, or make the "
+            "whole run directory a link"
+        )
 
 
 def load(out: Path) -> tuple[Experiment, DataSpec]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from genjax.models.base import Model, Params, Tree
 from genjax.runs import checkpoint as checkpoints
 from genjax.runs import posthoc_ema
 from genjax.runs.check import check
-from genjax.runs.directory import load, read_config
+from genjax.runs.directory import CONFIG, load, read_config
 from genjax.runtime.mesh import mesh_shape
 from genjax.spec import DataSpec
 
@@ -90,10 +91,23 @@ def open_run(
     elif not ema:
         state = state.replace(ema=EMA({}, {}, {}))
     tokenizer = _tokenizer(run)
+    if data and data_path is None:
+        _require_own(run, experiment)
     dataset = load_data(experiment.data, tokenizer=tokenizer) if data else None
     if dataset is not None:
         require_unchanged(dataset, spec, tokenizer)
     return OpenRun(engine, state, tokenizer, dataset)
+
+
+def _require_own(run: Path, experiment: Experiment) -> None:
+    """Raises UserError where a run of another user names files to read: they may be any that this user can read."""
+    tasks = [task.data for task in experiment.eval.tasks.values() if task.data]
+    named = [data.path for data in (experiment.data, *tasks) if data.path]
+    if named and hasattr(os, "getuid") and (run / CONFIG).stat().st_uid != os.getuid():
+        raise UserError(
+            f"'{run}' is a run of another user, and names data to read, {named[0]}: say where the data is, "
+            "--data.path PATH, or copy the run to make it yours"
+        )
 
 
 def _tokenizer(run: Path) -> Tokenizer | None:

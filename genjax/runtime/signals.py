@@ -1,7 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP: while there is nothing to save they end a process at once; then they ask it to stop.
 
 Python runs its handlers between two steps of the interpreter, so never while XLA compiles, and code that is imported
-may swallow a KeyboardInterrupt. The command line therefore has a thread that the kernel wakes: it ends the process.
+swallows a KeyboardInterrupt or makes another error of it. The command line therefore has a thread that the kernel
+wakes: it ends the process. Files are written whole or not at all, so that nothing is torn.
 """
 
 import contextlib
@@ -9,24 +10,26 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 
 __all__ = ["Stop", "end_at_once", "leave"]
 
-GRACE = 1.0  # seconds in which an interrupted program may end by itself, with its files closed
-ORDERLY = 20.0  # the same for one that waits for others to end too
+ORDERLY = 20.0  # seconds in which a process may end in order, with the others that it was started with
 
 _stop: "Stop | None" = None  # what the signals of this process ask to stop
+_watched = False  # whether there is the thread
 
 
 def end_at_once() -> None:
     """From now on Ctrl-C ends the process whatever it does, but while a `Stop` is open; for the main thread."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a shell
         return
+    global _watched
+    _watched = True
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGINT, lambda *_: None)
     threading.Thread(target=_watch, args=(read,), daemon=True, name="genjax-signals").start()
 
 
@@ -76,8 +79,9 @@ class Stop:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame) -> None:
-        again = self.asked is not None and number == signal.SIGINT
-        if again:
+        if self.asked is not None and number == signal.SIGINT:
+            if _watched:
+                return
             raise KeyboardInterrupt
         self.asked = signal.Signals(number)
         if number == signal.SIGINT:
@@ -94,7 +98,6 @@ def _watch(read: int) -> None:
             if _stop is not None:
                 _stop.interrupts += 1
             if _stop is None or _stop.interrupts > 1:
-                time.sleep(GRACE)
                 _say("interrupted")
                 leave(1)
 

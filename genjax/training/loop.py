@@ -71,7 +71,9 @@ def run_loop(engine: Engine, dataset: data.Dataset, out: Path, *, recipe: str = 
         stack.enter_context(distributed.device_errors())
         with distributed.together():
             recipes.check_round_trip(experiment, dataset.spec)
-            config = recipes.to_dict(experiment, recipe, dataset.spec, dataset.tokenizer and dataset.tokenizer.fingerprint)
+            config = recipes.to_dict(
+                experiment, recipe, dataset.spec, dataset.tokenizer and dataset.tokenizer.fingerprint
+            )
             warning = ""
             if jax.process_index() == 0:
                 runs.require_fitting(out, config)

@@ -39,6 +39,12 @@ def test_warm_up_is_a_straight_line_from_one_share_of_the_peak(schedule):
     assert rates(schedule=schedule, warmup_steps=1)[0] == pytest.approx(0.5)
 
 
+def test_a_schedule_of_its_own_length_does_not_follow_the_steps_of_the_run():
+    short, long = (rates(steps, schedule="cosine", schedule_steps=40, warmup_steps=5) for steps in (40, 100))
+    np.testing.assert_array_equal(long[:41], short)
+    assert set(long[40:]) == {0.0} and len(long) == 101
+
+
 def test_linear_and_cosine_go_from_the_peak_to_the_final_rate():
     done = np.linspace(0, 1, 91)  # after 10 steps of warm-up
     linear, cosine = (

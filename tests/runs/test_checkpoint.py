@@ -14,6 +14,7 @@ from genjax.registry import KINDS
 from genjax.runs import checkpoint
 from genjax.runs.checkpoint import Checkpoints, find, restore, steps
 from genjax.runs.restore import open_run
+from genjax.runtime import distributed
 
 BEST = ("loss", "min")
 
@@ -124,3 +125,14 @@ def test_training_sets_torn_checkpoints_aside(run):
 
 def test_an_empty_run_has_nothing_to_restore(tmp_path):
     assert restore(tmp_path, engine(Normed()).abstract_state, print) is None
+
+
+def test_a_lost_process_is_not_a_full_disk(monkeypatch):
+    said = "Barrier timed out: task 1 is not there"
+    with pytest.raises(UserError, match=f"cannot write to 'run': {said}"), checkpoint._disk_errors("run"):
+        raise ValueError(said)
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(distributed.DeviceError, match="another process was lost"), checkpoint._disk_errors("run"):
+        raise ValueError(said)
+    with pytest.raises(UserError, match="No space left on device"), checkpoint._disk_errors("run"):
+        raise OSError(28, "No space left on device")

@@ -242,6 +242,25 @@ def test_a_full_disk_is_one_line_and_what_was_saved_stays(tmp_path):
     assert int(state_of(run).step) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", ["size=16k", "size=400k", "size=2m,nr_inodes=40"])
+def test_a_file_system_that_fills_up_ends_a_run_with_one_line(tmp_path, size):
+    """At the first checkpoint, a later one, and without a place for another file."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(tmp_path)], capture_output=True).returncode:
+        pytest.skip("only root can mount a small file system")
+    command = [sys.executable, "-m", "genjax.cli", "train", "vae_digits", "--out", str(tmp_path / "run")]
+    command += (
+        "--data.batch-size 8 --model.network.widths 64 --eval.examples 8 --eval.grid 4 --train.log-every 1".split()
+    )
+    command += "--train.steps 60 --train.checkpoint-every 3 --train.keep 1000 --train.sample-every 0".split()
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert result.stderr.strip().splitlines()[-1].endswith("checkpoints': No space left on device")
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(UserError, match="not empty and not a run directory"):

@@ -85,3 +85,23 @@ def test_the_live_line_is_redrawn_and_not_torn_by_messages(clock, monkeypatch):
     assert text.count("\n") == 2  # the message's, and the one that leaves the last state of the line standing
     last = text.rstrip().split("\r")[-1]
     assert last.startswith("100%") and "step 40/40  generator/loss 0.5  20 steps/s  40 examples/s" in last
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_that_was_closed_ends_no_run(terminal):
+    class Closed(io.StringIO):
+        def isatty(self):
+            return terminal
+
+        def write(self, text):
+            if self.closing:
+                raise OSError(5, "Input/output error")
+            return super().write(text)
+
+        closing = False
+
+    progress = Progress(2, 0, 4, stream=(stream := Closed()))
+    stream.closing = True
+    progress.update(2, {"elbo/loss": 1.0})
+    progress.message("done")
+    progress.close()
