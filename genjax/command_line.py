@@ -138,6 +138,8 @@ def _check(parsed) -> None:
         if isinstance(value, Path):
             if re.match(r"\w+:/", str(value)):
                 raise UsageError(f"{flag} {value}: is an address, and genjax writes local files: mount it as a folder")
+            if not str(value).isprintable():
+                raise UsageError(f"{flag} {value}: the name has characters that are no text: choose another")
             expanded(value)
         for number in value if isinstance(value, tuple) else (value,):
             if type(number) is int and path[-1] != "seed" and 4 * abs(number) > (there := available()):

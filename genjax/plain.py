@@ -122,8 +122,8 @@ def _build(cls: type, values: dict, place: str) -> Any:
     arguments = {name: read(hints[name], value, _inside(place, name)) for name, value in given.items()}
     try:
         return cls(**arguments)
-    except UserError as error:  # a range that the class itself checks
-        raise UserError(f"{place}: {error}") from None
+    except Exception as error:  # of a range that the class itself checks, or of a value that it did not expect
+        raise UserError(f"{place}: {error if isinstance(error, UserError) else repr(error)}") from error
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field]:

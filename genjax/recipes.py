@@ -183,7 +183,10 @@ def from_dict(config: dict, place: str | Path = "config.json") -> tuple[Experime
     sections = {name: value for name, value in config.items() if name not in OTHERS}
     if isinstance(sections.get("model"), dict):
         sections["model"] = {"type": system} | sections["model"]
-    return read(Experiment, sections, f"{place}"), read(DataSpec, config.get("spec", {}), f"{place}: spec")
+    try:
+        return read(Experiment, sections, f"{place}"), read(DataSpec, config.get("spec", {}), f"{place}: spec")
+    except RecursionError:
+        raise UserError(f"{place} is nested too deeply") from None
 
 
 def require_format(config: dict, place: str | Path) -> None:

@@ -85,7 +85,7 @@ SYSTEMS: dict[str, System] = {
     "gan-batchnorm": _system(
         GAN(network=DCGAN(generator_width=8, discriminator_width=8), latent=8, spectral_norm=True),
     ),
-    "classifier": _system(Classifier(network=ConvClassifier(widths=(4, 8), features=8, dropout=0.5), smoothing=0.1)),
+    "classifier": _system(Classifier(network=ConvClassifier(widths=(4, 8), features=8, dropout=0.5))),
     "gpt": _system(GPT(layers=2, heads=2, width=32), **_text),
     "gpt-llama": _system(
         GPT(layers=2, heads=4, kv_heads=2, width=32, hidden=48, positions="rope", norm="rms", mlp="swiglu",

@@ -1,6 +1,7 @@
 """The command line as its users meet it: what they see, and one line for each of their mistakes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -37,7 +38,7 @@ def test_list_names_every_recipe(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode", "plan", "export"]
+    "command", ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode", "plan", "export", "compare"]
 )
 def test_every_command_explains_itself(command, capsys):
     assert genjax(*command.split(), "--help") == 0
@@ -73,7 +74,7 @@ MISTAKES = [
     (["train", "vae_digits", "--train.seed", "4294967296"], 2, "--train.seed 4294967296"),
     (["train", "vae_digits", "--optim.learning-rate", "nan"], 2, "--optim.learning-rate nan"),
     (["train", "vae_digits", "--optim.b1", "7"], 2, "--optim.b1 7"),
-    (["train", "vae_digits", "--eval.metrics", "beauty"], 2, "unknown metric beauty: there are swd"),
+    (["train", "vae_digits", "--eval.metrics", "beauty"], 2, "unknown metric beauty: there are fd, fid, kid"),
     (["train", "gpt_pydoc", "--eval.metrics", "swd"], 2, "swd compares fields of kind Image"),
     (["train", "latent_digits"], 2, "first_stage.decoder, first_stage.encoder: frozen"),
     (["train", "vae_digits", "--data.source", "digit"], 2, "did you mean digits?"),
@@ -83,7 +84,7 @@ MISTAKES = [
     (["train", "vae_digits", "--mesh.fsdp", "2", "--train.backend", "pmap"], 1, "--train.backend jit"),
     (["train", "vae_digits", "--mesh.num-processes", "2"], 1, "go together"),
     (["train", "vae_digits", "--train.init-from", "head=x"], 2, "the entries are"),
-    (["train", "vae_digits", "--train.init-from", "encoder=x.safetensors"], 1, "x.safetensors': No such file"),
+    (["train", "vae_digits", "--train.init-from", "encoder=x.safetensors"], 1, "x.safetensors: cannot be read (No such file"),
     (["train", "gpt_pydoc", "--data.source", "digits"], 1, "needs the field `tokens`"),
     (["train", "gpt_pydoc", "--data.context", "100000000"], 1, "--data.context"),
     (["train", "vae_digits", "--data.source", "pydoc"], 1, "needs the field `image`"),
@@ -91,6 +92,12 @@ MISTAKES = [
     (["bench", "vae_digits", "--train.eval-every", "-5"], 2, "--train.eval-every -5"),
     (["sample", "no/such/run"], 1, "does not exist"),
     (["eval", "."], 1, "not a run directory"),
+    (["train", "vae_digits", "--eval.metrics", "fid"], 2, "--features inception:FILE needs its weights"),
+    (["train", "vae_digits", "--eval.metrics", "is", "--eval.features", "random"], 2, "random is no classifier"),
+    (["train", "vae_digits", "--eval.samples", "0"], 2, "--eval.samples 0"),
+    (["compare", "one", "--out", "x.html"], 2, "two runs or more"),
+    (["compare", "one", "two", "--out", "x.pdf"], 2, "ends in .html"),
+    (["compare", "one", "two", "--out", "x.html"], 1, "'one' is not a run directory"),
     (["corpus", "missing.txt", "--out", "corpus"], 1, "missing.txt"),
 ]
 
@@ -154,6 +161,21 @@ def test_eval_prints_metrics_with_their_count(run, capsys):
     assert genjax("eval", run, "--metrics", "swd", "--iwae-samples", "3", "--eval.examples", "24") == 0
     rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
     assert set(rows) == {"elbo", "kl", "reconstruction", "nll_iwae3", "count", "swd"} and rows["count"] == "24"
+
+
+def test_eval_compares_by_features_and_compare_shows_runs(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    argv = "--metrics fd kid is pr dc swd --samples 40 --iwae-samples 1 --eval.examples 24".split()
+    assert genjax("eval", run, *argv) == 0
+    rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    names = ("fd", "kid", "is", "precision", "recall", "density", "coverage")
+    assert {f"{name}40_digits{end}" for name in names for end in ("", "_se")} | {"swd"} <= set(rows)
+    assert genjax("eval", run, "--metrics", "fid", "--features", "digits") == 2
+    assert "fid is the Fréchet distance over Inception's features" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    assert genjax("compare", run, copy, "--out", tmp_path / "page.html") == 0
+    assert "copy" in (tmp_path / "page.html").read_text()
 
 
 def test_weights_are_exported_to_a_new_folder_and_not_to_a_file_in_the_way(run, tmp_path, capsys):

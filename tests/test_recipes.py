@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 from typing import ClassVar
 
 import flax.linen as nn
@@ -238,10 +239,57 @@ def test_a_copy_of_a_recipe_is_the_same_recipe_and_an_edited_one_another(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "body, words", [("1 / 0", "ZeroDivisionError"), ("(", "SyntaxError"), ("exit(3)", "SystemExit")]
+    "body, words",
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("(", "SyntaxError"),
+        ("exit(3)", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise BaseException('done')", "BaseException: done"),
+        ("(f := lambda: f())()", "RecursionError"),
+    ],
 )
 def test_a_recipe_that_fails_is_named_with_its_line(tmp_path, body, words):
     recipe = tmp_path / "broken.py"
     recipe.write_text(f'"""Broken."""\n\n{body}\n')
     with pytest.raises(UsageError, match=rf"broken\.py', line 3, fails: {words}"):
         recipes.load_experiment(recipe)
+
+
+def test_a_recipe_that_never_ends_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "SECONDS", 1)
+    recipe = tmp_path / "endless.py"
+    recipe.write_text('"""Endless."""\n\nwhile True:\n    x = 1\n')
+    with pytest.raises(UsageError, match=r"endless\.py', line [34], fails: TimeoutError: it has run for 1 seconds"):
+        recipes.load_experiment(recipe)
+    assert signal.alarm(0) == 0
+
+
+@pytest.mark.parametrize(
+    "section, words",
+    [
+        ("data=Data(batch_size='many')", r'data\.batch_size is "many", and must be a whole number'),
+        ("train=Train(steps=1.5)", r"train\.steps is 1\.5, and must be a whole number"),
+        ("optim=Optim(learning_rate=float('nan'))", r"optim\.learning_rate is NaN, and must be a finite number"),
+        ("optim=Optim(name='sdg')", r"optim\.name is \"sdg\", and must be one of"),
+        ("train=None", "train is null, and must be an object"),
+        ("eval=Eval(tasks={'a': Task(data=3)})", "must be an object"),
+        ("data=Data(path=object())", r"data\.path is a object, which cannot be stored"),
+    ],
+)
+def test_the_values_of_a_recipe_are_of_their_types(tmp_path, section, words):
+    recipe = tmp_path / "typed.py"
+    recipe.write_text(
+        "from genjax.experiment import Data, Eval, Experiment, Optim, Task, Train\n"
+        f"from genjax.models import VAE\nexperiment = Experiment(model=VAE(), {section})\n"
+    )
+    with pytest.raises(UsageError, match=rf"typed\.py': .*{words}"):
+        recipes.load_experiment(recipe)
+
+
+def test_nesting_has_an_end():
+    with pytest.raises(UserError, match="nested too deeply"):
+        nested: object = 0
+        for _ in range(900):
+            nested = {"type": "Wrapper", "model": nested}
+        recipes.from_dict(changed("model.model", nested))

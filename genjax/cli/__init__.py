@@ -12,6 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable
 
+from genjax.cli.compare import compare
 from genjax.cli.evaluate import evaluate
 from genjax.cli.make import corpus, list_recipes, train
 from genjax.cli.measure import bench, inspect, plan
@@ -28,6 +29,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train,
     "sample": sample,
     "eval": evaluate,
+    "compare": compare,
     "inspect": inspect,
     "bench": bench,
     "plan": plan,
@@ -87,7 +89,7 @@ def _report(error: BaseException, debug: bool) -> int | None:
 
 def _failed(error: BaseException) -> bool:
     """Whether a compiled program failed: of several processes one may be gone, for which nobody shall wait."""
-    if "jax" not in sys.modules:
+    if "jax" not in sys.modules or not isinstance(error, Exception):  # Ctrl-C may have left half of JAX
         return False
     import jax
 

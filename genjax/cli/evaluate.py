@@ -6,6 +6,7 @@ from typing import Literal
 
 from genjax.cli.arguments import RunArgs, first_argument, open_run, run_argument
 from genjax.command_line import parse
+from genjax.errors import visible
 
 __all__ = ["evaluate"]
 

@@ -27,11 +27,11 @@ def sample(argv: list[str]) -> None:
     model = run.load(out)[0].model
     if not model.samples:
         raise UserError(f"'{out}' is a run of {type(model).__name__}, which makes no samples: see `genjax eval`")
-    choices = model.Options
+    choices = flags(model.Options)
 
     @dataclasses.dataclass
     class SampleArgs(RunArgs):
-        options: flags(choices) = dataclasses.field(default_factory=choices)
+        options: choices = dataclasses.field(default_factory=model.Options)
         num: int = 64  # samples
         seed: int = 0
         out: Path | None = None  # .png, .txt or .npz; None = RUN/samples/sample-SEED
@@ -46,6 +46,8 @@ def sample(argv: list[str]) -> None:
     if (number := len(given["index"])) < args.num:
         print(f"genjax: {number} samples: the validation split has no more examples", file=sys.stderr)
     save = save_samples if args.out is None else save_outputs
+    if args.out is None:
+        run.require_inside(out)
     place = args.out or out / "samples" / f"sample-{args.seed}"
     fields = spec.fields | model.outputs(spec)
     most = None if place.suffix in (".npz", ".txt") else SHEET

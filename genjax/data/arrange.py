@@ -64,13 +64,14 @@ def _parted(source: Source) -> Source:
 
 def _packed(dataset: Dataset) -> Dataset:
     fields = dataset.spec.fields
-    if single := [name for name, field in fields.items() if not (isinstance(field, Tokens) and field.ragged)]:
+    texts = {name: field for name, field in fields.items() if isinstance(field, Tokens) and field.ragged}
+    if single := [name for name in fields if name not in texts]:
         raise UsageError(
             f"--data.order packed: `{single[0]}` is one an example, but a row holds several: leave it out "
             "(--data.fields)"
         )
     packs = {split: Packs.of(source, fields, shuffle=split == "train") for split, source in dataset.splits.items()}
-    packed = {name: dataclasses.replace(field, packed=True) for name, field in fields.items()}
+    packed = {name: dataclasses.replace(field, packed=True) for name, field in texts.items()}
     dataset = dataclasses.replace(dataset, spec=dataclasses.replace(dataset.spec, fields=packed))
     return _with_splits(dataset, packs)
 

@@ -16,9 +16,10 @@ from typing import Literal
 import numpy as np
 
 from genjax.data import readers
+from genjax.data.byte_pairs import BREAK
 from genjax.data.dataset import Dataset
 from genjax.data.text import closing, windows_dataset
-from genjax.data.tokenizers import BREAK, Tokenizer, load_tokenizer, make_tokenizer
+from genjax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.files import read_json
@@ -96,7 +97,8 @@ def corpus(data: Data, folder: Path, tokenizer: Tokenizer | None = None) -> Data
         if size != count * dtype.itemsize or not count:
             raise UserError(f"{file}: {size} bytes instead of {count * dtype.itemsize}; make the corpus anew")
         tokens.append(np.memmap(file, dtype, mode="r"))
-    return windows_dataset(*tokens, data.context, tokenizer, str(folder), end=tokenizer.end_of_text)
+    train, validation = tokens
+    return windows_dataset(train, validation, data.context, tokenizer, str(folder), end=tokenizer.end_of_text)
 
 
 def _check(texts: list[Path], out: Path, validation: float) -> None:

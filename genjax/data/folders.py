@@ -43,12 +43,8 @@ def folder(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Datase
     Raises UserError where there are no images, where images lie beside folders of images, where the splits differ in
     classes, and where the metadata names a picture that is not there.
     """
-    subfolders = _subfolders(path)
-    named = {SPLITS[sub.name.lower()]: sub for sub in reversed(subfolders) if sub.name.lower() in SPLITS}
-    splits = named if "train" in named and len(named) == len(subfolders) else {"train": path}
-    if "train" in named and len(named) > 1:
-        splits = named
     notes: list[str] = []
+    splits = _splits(path, notes)
     columns, classes = {}, {}
     for split, place in splits.items():
         columns[split], classes[split] = _split(place, notes)
@@ -74,6 +70,34 @@ def folder(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Datase
         names={"label": classes["train"]} if classes["train"] else {},
         notes=notes,
     )
+
+
+def _splits(path: Path, notes: list[str]) -> dict[str, Path]:
+    """The folder of each split: sub-folders of these names, or the folder itself.
+
+    Raises UserError where two folders have names of one split, and where it is open what a folder beside them is.
+    """
+    named, others = {}, []
+    for sub in _subfolders(path):
+        split = SPLITS.get(sub.name.lower())
+        if split is None:
+            others.append(sub)
+        elif split in named:
+            raise UserError(
+                f"{path}: {named[split].name} and {sub.name} are both the {split} split: rename one of them"
+            )
+        else:
+            named[split] = sub
+    split = "train" in named and (len(named) > 1 or not others or bool(_subfolders(named["train"])))
+    if not split:
+        return {"train": path}
+    if pictures := [sub for sub in others if _images(sub)[0]]:
+        raise UserError(
+            f"{path}: {named['train'].name} is a split, and {pictures[0].name} beside it is none: name it validation "
+            "or test, or move it away"
+        )
+    notes += [f"{sub}: is no split, and is not read" for sub in others]
+    return named
 
 
 def is_domains(path: Path) -> bool:

@@ -1,6 +1,5 @@
 """What the name of a source tells of its fields, without opening it: for plans on a machine that has no data."""
 
-
 from genjax.data import readers
 from genjax.experiment import Data
 from genjax.files import expanded

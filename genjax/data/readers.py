@@ -10,13 +10,13 @@ tokenizer to use in place of one that is learned from the text; None to learn on
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genjax.errors import UsageError
 
 __all__ = ["READERS", "Reader", "for_path", "for_source", "prefixes", "register", "sources", "suffixes"]
 
-Read = Callable[..., "Dataset"]  # noqa: F821  (readers make it; it is not needed here)
+Read = Callable[..., Any]  # a Dataset, which is not needed here
 
 
 class Reader(NamedTuple):
@@ -82,6 +82,7 @@ def for_source(source: str) -> tuple[Read, str]:
     nearest = difflib.get_close_matches(source.partition(":")[0], kinds, n=1)
     hint = f"did you mean {kinds[nearest[0]]}? " if nearest else ""
     own = "; for your own data use --data.path" if Path(source).exists() else ""
+    own = own or "; one that a recipe defines is known where --recipe FILE names it" * (not hint)
     raise UsageError(f"--data.source {source}: {hint}the sources are {', '.join(kinds.values())}{own}")
 
 

@@ -1,7 +1,8 @@
 """Data sets prepared by TensorFlow Datasets, read as ArrayRecord files, without TensorFlow."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from genjax.data.text import closed, windows_dataset
 from genjax.data.tokenizers import Tokenizer, make_tokenizer
 from genjax.errors import UserError
 from genjax.experiment import Data
-from genjax.files import expanded
+from genjax.files import expanded, read_json
 from genjax.spec import DataSpec, Image, Label
 
 __all__ = ["tfds"]
@@ -68,7 +69,7 @@ def tfds(data: Data, name: str, tokenizer: Tokenizer | None = None) -> Dataset:
 
 def _builder(data: Data, name: str) -> tuple[Any, str]:
     """TFDS's builder of a prepared data set, and how to prepare it."""
-    from tensorflow_datasets.core import read_only_builder, registered
+    from tensorflow_datasets.core import constants, read_only_builder, registered
 
     folder = expanded(data.path) if data.path else None
     place = f" --data_dir={folder}" if folder else ""
@@ -76,12 +77,32 @@ def _builder(data: Data, name: str) -> tuple[Any, str]:
         f"prepare it once with: tfds build {name} --file_format=array_record{place} "
         '(needs TensorFlow: pip install "genjax-suite[prepare]")'
     )
+    _require_known_features(folder or Path(constants.DATA_DIR), name)
     try:
         return read_only_builder.builder_from_files(name, data_dir=folder), prepare
     except registered.DatasetNotFoundError as error:
         raise UserError(f"tfds:{name}: not found{f' in {folder}' if folder else ''}; {prepare}") from error
     except Exception as error:
         raise UserError(f"tfds:{name}: its description cannot be read ({_line(error)}); {prepare}") from error
+
+
+def _require_known_features(folder: Path, name: str) -> None:
+    """Raises UserError where a description names a class that is not TFDS's own: TFDS would import its module."""
+    place = expanded(folder) / name.partition("/")[0].partition(":")[0]
+    for file in place.rglob("features.json"):
+        for found in _classes(read_json(file)):
+            if not str(found).startswith("tensorflow_datasets."):
+                raise UserError(f"{file}: names the class {found!r}, which is not one of TFDS's features")
+
+
+def _classes(value: Any) -> Iterator[Any]:
+    """Every pythonClassName, and every type, in nested JSON."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inner:
+        legacy = key == "type" and isinstance(value, dict) and "content" in value
+        if legacy or key in ("pythonClassName", "python_class_name"):
+            yield part
+        yield from _classes(part)
 
 
 def _stores(builder: Any, splits: Sequence[str], images: Sequence[str], prepare: str) -> dict[str, Any]:
@@ -120,9 +141,9 @@ def _windows(
     if tokenizer is None:
         learned = [text for part in texts for text in part] + ["\n"] if data.tokenizer == "char" else texts[0]
         tokenizer = make_tokenizer(data.tokenizer, learned)
-    tokens = [closed(part, tokenizer) for part in texts]
-    end = tokenizer.end_of_text
-    dataset = windows_dataset(*tokens[:2], data.context, tokenizer, place, *tokens[2:], end=end)
+    train, validation, *test = (closed(part, tokenizer) for part in texts)
+    test_N = test[0] if test else None
+    dataset = windows_dataset(train, validation, data.context, tokenizer, place, test_N, tokenizer.end_of_text)
     return _with_unused(dataset, unused)
 
 

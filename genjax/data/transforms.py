@@ -115,12 +115,22 @@ def decode(file: IO[bytes], view: View, place: np.ndarray | None) -> np.ndarray:
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits; Pillow would clip them at 255
-        image = Image.fromarray((np.asarray(image).clip(0, 2**16 - 1) >> 8).astype(np.uint8))
+    if image.mode[0] in "IF":  # 16 bits, or floats; Pillow would clip them at 255
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _eight_bits(pixels_HW: np.ndarray) -> np.ndarray:
+    """Integers of 16 bits, or floats in [0, 1], as uint8. Raises ValueError for others."""
+    low, high = pixels_HW.min(), pixels_HW.max()
+    if pixels_HW.dtype.kind == "f" and low >= 0 and high <= 1:
+        return (pixels_HW * 255).round().astype(np.uint8)
+    if pixels_HW.dtype.kind != "f" and low >= 0 and high < 2**16:
+        return (pixels_HW >> 8).astype(np.uint8)
+    raise ValueError(f"its pixels are {pixels_HW.dtype}, {low} to {high}; integers of 16 bits and floats to 1 are read")
 
 
 def resize_array(image_NHWC: np.ndarray, size: int) -> np.ndarray:

@@ -41,7 +41,8 @@ class Comparison:
             count += len(next(iter(batch.values())))
             for name in self.seen:
                 image = pixels(batch[name])
-                digests[name].update(f"{image.shape[1:]}".encode() + image.tobytes())
+                digests[name].update(b"" if presences[name] else f"{image.shape[1:]}".encode())
+                digests[name].update(image.tobytes())
                 presences[name].append({key: batch[key] for key in (f"{name}_present",) if key in batch})
             for metric in self.metrics:
                 if not metric.over_features:

@@ -60,7 +60,7 @@ def parts(
       room: bytes of a part; None = a quarter of the memory there is.
     """
     room = available() // 4 if room is None else room
-    most = len(conditions["index"]) if most is None else most
+    most = math.inf if most is None else most
     held, done = [], 0
     for chunk in draws(engine, state, conditions, seed=seed, options=options):
         held.append(chunk)

@@ -73,7 +73,8 @@ def radii(x_ND: np.ndarray, k: int) -> np.ndarray:
     for start, apart_BN in _blocks(x_ND, x_ND):
         rows = np.arange(len(apart_BN))
         apart_BN[rows, start + rows] = np.inf
-        radius.append(np.partition(apart_BN, k - 1, axis=1)[:, k - 1])
+        apart_BN.partition(k - 1, axis=1)
+        radius.append(apart_BN[:, k - 1].copy())  # a view would keep the whole block
     return np.concatenate(radius)
 
 

@@ -12,7 +12,7 @@ not a turn, owns an optimizer and an average. A batch is a dict of arrays with a
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import flax.linen as nn
 import jax
@@ -115,7 +115,7 @@ class LossOutput(NamedTuple):
 class Model:
     """Base of every system. Fields left None are resolved once, from the data and the precision asked for."""
 
-    dtype: str | None = None  # compute type; None = --train.precision. Parameters and losses stay float32
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None  # of compute; None = --train.precision
 
     Options: ClassVar[type[SampleOptions]] = SampleOptions  # what `sample` takes
     best: ClassVar[tuple[str, str]] = ("loss", "min")  # the validation metric that picks the best checkpoint

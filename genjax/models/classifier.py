@@ -4,11 +4,9 @@ import dataclasses
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import optax
 
-from genjax.errors import UsageError
 from genjax.models import images
 from genjax.models.base import (
     Array,
@@ -41,15 +39,10 @@ class Classifier(Model):
     """
 
     network: ConvClassifier = ConvClassifier()  # noqa: RUF009, frozen
-    smoothing: float = 0.0  # of the labels (Szegedy et al. 2016, section 7)
     image_shape: tuple[int, int, int] | None = None
     classes: int | None = None
 
     best: ClassVar = ("accuracy", "max")
-
-    def __post_init__(self):
-        if not 0 <= self.smoothing < 1:
-            raise UsageError(f"Classifier: smoothing is {self.smoothing}, must be in [0, 1)")
 
     @property
     def turns(self) -> tuple[Turn, ...]:
@@ -84,14 +77,16 @@ class Classifier(Model):
         require_turn(self, turn)
         index_B, key = (batch["index"], key) if train else (None, None)
         logits_BK = self.logits(params, images.images_of(batch), index_B, key)
-        target_BK = optax.smooth_labels(jax.nn.one_hot(batch["label"], self.classes), self.smoothing)
-        loss_B = optax.softmax_cross_entropy(logits_BK, target_BK)
-        right_B = (logits_BK.argmax(-1) == batch["label"]).astype(jnp.float32)
-        return LossOutput({"nll": Term.mean(loss_B)}, {"accuracy": Term.mean(right_B)}, state)
+        nll_B, right_B = _judged(logits_BK, batch["label"])
+        return LossOutput({"nll": Term.mean(nll_B)}, {"accuracy": Term.mean(right_B)}, state)
 
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
-        """-log p(label | image) of the labels as they are, and the share of images whose likeliest class is theirs."""
-        logits_BK = self.logits(params, images.images_of(batch))
-        nll_B = optax.softmax_cross_entropy_with_integer_labels(logits_BK, batch["label"])
-        right_B = (logits_BK.argmax(-1) == batch["label"]).astype(jnp.float32)
+        """-log p(label | image), and the share of images whose likeliest class is their own."""
+        nll_B, right_B = _judged(self.logits(params, images.images_of(batch)), batch["label"])
         return {name: Term.mean(x_B, valid_rows(batch)) for name, x_B in {"nll": nll_B, "accuracy": right_B}.items()}
+
+
+def _judged(logits_BK: Array, label_B: Array) -> tuple[Array, Array]:
+    """(-log p(label), 1 where the likeliest class is the label), each (B,)."""
+    nll_B = optax.softmax_cross_entropy_with_integer_labels(logits_BK, label_B)
+    return nll_B, (logits_BK.argmax(-1) == label_B).astype(jnp.float32)

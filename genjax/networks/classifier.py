@@ -18,7 +18,7 @@ Array = jax.Array
 @register
 @dataclasses.dataclass(frozen=True)
 class ConvClassifier:
-    """3x3 convolutions with ReLU; after each pair of equal width a 2x2 maximum; then one hidden dense layer."""
+    """Pairs of 3x3 convolutions with ReLU, each followed by a 2x2 maximum; then a hidden dense layer, normalized."""
 
     widths: tuple[int, ...] = (32, 64)  # channels; each halves the resolution
     features: int = 64  # units of the hidden layer
@@ -50,7 +50,8 @@ class ConvClassifierNetwork(nn.Module):
                 x = nn.relu(nn.Conv(width, (3, 3), dtype=self.dtype, kernel_init=he)(x))
             x = nn.max_pool(x, (2, 2), (2, 2))
         x = x.reshape(x.shape[0], -1)
-        x = nn.relu(nn.Dense(self.config.features, dtype=self.dtype, kernel_init=he)(x))
+        x = nn.Dense(self.config.features, dtype=self.dtype, kernel_init=he)(x)
+        x = nn.relu(nn.LayerNorm(use_scale=False, use_bias=False, dtype=self.dtype)(x))  # for kernels: of scale 1
         features_BF = x.astype(jnp.float32)
         if not self.classes:
             return features_BF, None

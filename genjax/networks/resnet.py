@@ -43,8 +43,8 @@ class ResNet:
 class ResNetTranslator(nn.Module):
     """(B, H, W, C) -> (B, H, W, channels) float32 in [-1, 1], a tanh.
 
-    Borders are reflected, as in the paper. Departures: convolutions have no bias before a norm, which would take it away
-    again, where the authors' code has one. A resolution is doubled by a convolution and depth-to-space, not
+    Borders are reflected, as in the paper. Departures: convolutions have no bias before a norm, which would take it
+    away again, where the authors' code has one. A resolution is doubled by a convolution and depth-to-space, not
     by a transposed convolution (see `genjax.nn.conv`). Sides that 2 ** halvings does not divide are cropped at the end.
     """
 

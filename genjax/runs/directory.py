@@ -130,7 +130,7 @@ def load(out: Path) -> tuple[Experiment, DataSpec]:
 
 def _differences(old: dict, new: dict) -> list[str]:
     """What differs and may not, as `section.field: VALUE there, VALUE here`."""
-    found = []
+    found, old = [], {"tokenizer": new.get("tokenizer")} | old  # runs of early days do not name it
     for section in sorted(old.keys() | new.keys()):
         free = FREE.get(section, set())
         if free is None:

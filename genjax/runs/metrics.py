@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from genjax.errors import UserError
-from genjax.files import write_atomic
+from genjax.files import require_file, write_atomic
 from genjax.runs.sinks import Aside, TensorBoard, Wandb, wandb_asked
 
 __all__ = ["METRICS", "MetricsWriter", "read_metrics"]
@@ -26,6 +26,7 @@ def read_metrics(out: Path) -> list[dict]:
     path = Path(out) / METRICS
     if not path.exists():
         return []
+    require_file(path)
     lines = path.read_bytes().decode(errors="replace").split("\n")
     records = []
     for number, line in enumerate(lines, 1):
@@ -33,14 +34,18 @@ def read_metrics(out: Path) -> list[dict]:
             continue
         try:
             record = json.loads(line)
-            if not (isinstance(record, dict) and isinstance(record.get("step"), int)):
-                raise ValueError("no step")
-        except ValueError:
+            if not (isinstance(record, dict) and type(record.get("step")) is int and all(map(_fits, record.values()))):
+                raise ValueError("no step, or a value that is no number")
+        except (ValueError, RecursionError):
             if number == len(lines):  # a complete line ends in a newline, so an empty string comes last
                 break
             raise UserError(f"{path}, line {number}, is not a metric record: delete that line") from None
         records.append(record)
     return records
+
+
+def _fits(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
 
 
 class MetricsWriter:

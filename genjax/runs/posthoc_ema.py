@@ -16,6 +16,7 @@ import numpy as np
 
 from genjax.engine.averages import Average, sharpness
 from genjax.errors import UserError
+from genjax.files import require_file
 from genjax.runs import checksums
 from genjax.runs.weights import write_arrays
 
@@ -134,6 +135,7 @@ def _accumulate(total: dict[str, np.ndarray], weight: np.float32, file: Path, li
     from safetensors import SafetensorError, safe_open
 
     try:
+        require_file(file)
         with safe_open(file, framework="numpy") as arrays:
             for name, expected in like.items():
                 x = arrays.get_tensor(name)

@@ -4,11 +4,7 @@ Charts are drawn by matplotlib as SVG inside the page; their ink is `currentColo
 light or a dark screen. Everything that comes from the run is escaped, by jinja or by matplotlib.
 """
 
-import base64
-import io
 import json
-import math
-import re
 from importlib import resources
 from pathlib import Path
 
@@ -16,17 +12,14 @@ import numpy as np
 
 from genjax.errors import UserError
 from genjax.files import write_atomic
+from genjax.runs.charts import ERROR, find_curves, intervals, line_chart
 from genjax.runs.metrics import read_metrics
+from genjax.runs.pages import flat, samples, show, style
 
 __all__ = ["write_report"]
 
-COLORS = ("#3b82d6", "#e07b39", "#38a169", "#b45fc4", "#c99a1e", "#d64d62", "#2aa3a3", "#8a7a6a")
-INK = "#010203"  # stands for currentColor, which matplotlib does not know
-POINTS = 600  # most points of a line: longer ones show the lowest and highest of each stretch
 IMAGE_BYTES = 1_900_000  # of all embedded samples together: the page stays under 3 MB
 SHOWN = 6  # moments of training that samples are shown of
-TEXT = 6000  # characters shown of a text sample
-NICE = [1, 2, 2.5, 5, 10]  # steps between ticks, times a power of ten
 SPEEDS = ("steps_per_second", "examples_per_second")
 
 
@@ -44,15 +37,15 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         raise UserError(f"{run} has no config.json: name a run directory, made by `genjax train`")
     environment = _read_json(run / "environment.json") or {}
     records = read_metrics(run)
-    curves, missing = _curves(records)
+    curves, missing = find_curves(records)
     engine = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    engine.filters["show"] = _show
+    engine.filters["show"] = show
     template = engine.from_string(resources.files("genjax.runs").joinpath("report.html.jinja").read_text("utf-8"))
     page = template.render(
         name=run.resolve().name,
         config=config,
-        sections={key: list(_flat(value)) for key, value in config.items() if isinstance(value, dict)},
-        environment=list(_flat(environment)),
+        sections={key: list(flat(value)) for key, value in config.items() if isinstance(value, dict)},
+        environment=list(flat(environment)),
         devices=_devices(environment),
         step=max((record["step"] for record in records), default=0),
         speeds={name: float(np.median(curves[name][1])) for name in SPEEDS if name in curves},
@@ -60,7 +53,8 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         validation=_validation(curves, best),
         best=best,
         charts=_charts(curves, missing),
-        samples=_samples(run / "samples"),
+        samples=samples(run / "samples", SHOWN, IMAGE_BYTES),
+        style=style(),
     )
     return write_atomic(run / "report.html", page.encode(errors="replace"))
 
@@ -77,45 +71,10 @@ def _read_json(path: Path) -> dict | None:
     return value
 
 
-def _flat(tree: dict, prefix: str = ""):
-    """(dotted name, value) of every leaf: the names are those of the command line's overrides."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _show(value) -> str:
-    if value is None or value == [] or value == {}:
-        return "–"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-    return ", ".join(map(_show, value)) if isinstance(value, list) else str(value)
-
-
 def _devices(environment: dict) -> str:
     devices = [str(device) for device in environment.get("devices") or []]
     kind = environment.get("device_kind") or environment.get("platform") or ", ".join(devices[:2])
     return f"{len(devices)} × {kind}" if len(devices) > 1 else str(kind or "")
-
-
-def _curves(records: list[dict]) -> tuple[dict, dict]:
-    """name -> (steps, values) of the finite values, and name -> how many values were not finite."""
-    curves, missing = {}, {}
-    for record in records:
-        for name, value in record.items():
-            if name == "step" or name.startswith("seconds/"):  # their sums stand in environment.json
-                continue
-            if isinstance(value, int | float) and math.isfinite(value):
-                curves.setdefault(name, {})[record["step"]] = value  # a step written twice counts once
-            else:
-                missing[name] = missing.get(name, 0) + 1
-    return {n: (np.array(list(c)), np.array(list(c.values()), float)) for n, c in curves.items()}, missing
 
 
 def _validation(curves: dict, best: tuple[str, str]) -> dict:
@@ -157,7 +116,7 @@ def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
         note = f"{lost} value{'s' * (lost > 1)} not finite" if lost else ""
         return {
             "title": title,
-            "svg": _line_chart(series, ylabel, until, **options) if series else "",
+            "svg": line_chart(series, ylabel, until, **options) if series else "",
             "note": note,
         }
 
@@ -166,8 +125,11 @@ def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
         for turn, metrics in groups.items()
         for metric, name in metrics.items()
     ]
+    widths = intervals(curves)
     validated = [
-        chart(f"validation/{m}", {m: name}, m, raw=True) for m, name in validation.items() if not m.endswith("count")
+        chart(f"validation/{m}", {m: name}, m, raw=True, bands={m: widths[name]} if name in widths else {})
+        for m, name in validation.items()
+        if not m.endswith("count") and m.removesuffix(ERROR) not in validation.keys() - {m}
     ]
     others = []
     if gradients:
@@ -180,115 +142,3 @@ def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
     others += [chart(metric, {metric: name}, metric) for metric, name in alone.items()]
     sections = {"Training": training, "Validation": validated, "Optimization and speed": others}
     return {title: charts for title, charts in sections.items() if charts}
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """A centred moving average: it does not lag behind, as an exponential one does."""
-    window = np.hanning(2 * max(2, len(values) // 30) + 3)
-    return np.convolve(values, window, "same") / np.convolve(np.ones_like(values), window, "same")
-
-
-def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if len(values) <= POINTS:
-        return steps, values
-    stretches = np.array_split(np.arange(len(values)), POINTS // 2)
-    keep = np.unique([i for s in stretches for i in (s[values[s].argmin()], s[values[s].argmax()])])
-    return steps[keep], values[keep]
-
-
-def _line_chart(series: dict, ylabel: str, until: int, *, log=False, raw=False, zero=False) -> str:
-    """SVG of the lines {label: (steps, values)}; long ones, unless `raw`, are light under a smoothed line.
-
-    The horizontal axis ends at step `until`; the vertical one begins at 0 with `zero`, and is logarithmic
-    with `log`, or where a few values dwarf the rest, if the values allow it.
-    """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    everything = np.concatenate([values for _, values in series.values()])
-    low, high = everything.min(), everything.max()
-    log = (log or (len(everything) > 2 and high > 100 * np.median(everything))) and low > 0 and high / low > 10
-    style = {name: INK for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")}
-    style |= {"svg.fonttype": "none", "svg.hashsalt": "/".join(series) + ylabel, "text.parse_math": False}
-    style |= {"font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=(4.6, 2.7), layout="constrained")
-        axes = figure.add_subplot()
-        for (label, (steps, values)), color in zip(series.items(), COLORS * len(series)):
-            smooth = len(values) >= 20 and not raw
-            marker = "o" if len(values) < (60 if raw else 20) else None
-            options = {"color": color, "marker": marker, "markersize": 3}
-            axes.plot(*_thin(steps, values), lw=0.8 if smooth else 1.6, alpha=0.3 if smooth else 1, **options)
-            if smooth:
-                average = _smooth(np.log(values)) if log else _smooth(values)
-                axes.plot(*_thin(steps, np.exp(average) if log else average), lw=1.7, color=color)
-            axes.lines[-1].set_label(f"\u200b{label}")  # matplotlib hides labels that begin with an underscore
-        if log:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
-            axes.yaxis.set_minor_locator(NullLocator())
-        else:
-            axes.yaxis.set_major_locator(MaxNLocator(6, steps=NICE))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=NICE, integer=True))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set_xlim(0, max(until, 1) * 1.02)
-        if zero:
-            axes.set_ylim(0, max(high * 1.1, 1e-9))
-        axes.set_xlabel("step")
-        axes.set_ylabel(f"{ylabel} (log scale)" if log else ylabel)
-        axes.grid(color=INK, alpha=0.12, lw=0.6)
-        if len(series) > 1:
-            columns = 2 if sum(map(len, series)) < 25 * len(series) else 1
-            figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=8)
-        buffer = io.StringIO()
-        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 role="img">', svg, count=1)
-
-
-def _samples(folder: Path) -> list[dict]:
-    """For every kind of sample, the moments shown: [{"name", "moments": [{"label", "image" or "text"}]}]."""
-    kinds: dict[str, list] = {}
-    for path in folder.glob("*") if folder.is_dir() else ():
-        if match := re.fullmatch(r"(\d+|final)(?:-(.+))?\.(png|txt)", path.name):
-            step, name, _ = match.groups()
-            order = math.inf if step == "final" else int(step)
-            kinds.setdefault(name or "", []).append((order, path))
-    picked = {}
-    for name, moments in sorted(kinds.items()):
-        moments.sort()
-        indices = np.unique(np.linspace(0, len(moments) - 1, SHOWN).round().astype(int))
-        picked[name] = [moments[i] for i in indices]
-    share = IMAGE_BYTES // max(1, sum(map(len, picked.values()))) * 3 // 4  # base64 takes 4 bytes for 3
-    return [{"name": name, "moments": [_moment(*m, share) for m in moments]} for name, moments in picked.items()]
-
-
-def _moment(order: float, path: Path, share: int) -> dict:
-    label = "final" if order == math.inf else f"step {_show(order)}"
-    if path.suffix == ".png":
-        return {"label": label, "image": _data_uri(path, share)}
-    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", path.read_text("utf-8", "replace"))
-    return {"label": label, "text": text[:TEXT] + "\n…" * (len(text) > TEXT)}
-
-
-def _data_uri(path: Path, limit: int) -> str:
-    """The picture as it is; above `limit` bytes, smaller and as JPEG."""
-    from PIL import Image
-
-    data, kind = path.read_bytes(), "png"
-    for side in (1024, 768, 512, 384, 256, 128):
-        if len(data) <= limit:
-            break
-        try:
-            image = Image.open(path).convert("RGB")
-        except OSError:
-            raise UserError(f"{path} is no readable picture: delete it") from None
-        image.thumbnail((side, side))
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=85)
-        data, kind = buffer.getvalue(), "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

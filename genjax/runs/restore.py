@@ -113,7 +113,8 @@ def _require_own(run: Path, experiment: Experiment) -> None:
 def _tokenizer(run: Path) -> Tokenizer | None:
     """The run's tokenizer. Raises UserError where it is not there, or not the one that the run was trained with."""
     tokenizer = load_tokenizer(run) if (run / TOKENIZER).exists() else None
-    if read_config(run).get("tokenizer") != (tokenizer and tokenizer.fingerprint):
+    found = tokenizer and tokenizer.fingerprint
+    if read_config(run).get("tokenizer", found) != found:
         state = "another tokenizer than" if tokenizer else "missing: it is"
         raise UserError(f"'{run / TOKENIZER}' is {state} the one that the run was trained with")
     return tokenizer

@@ -12,6 +12,7 @@ import numpy as np
 import genjax
 from genjax.engine.state import TrainState, averaged
 from genjax.errors import UserError
+from genjax.files import require_file
 from genjax.models.base import Model, Params, Tree
 from genjax.runs import checksums
 
@@ -62,6 +63,7 @@ def load_safetensors(file: Path) -> tuple[Params, Tree]:
     """
     from safetensors import SafetensorError, safe_open
 
+    require_file(file)
     try:
         with safe_open(file, framework="numpy") as opened:
             flat = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118

@@ -111,6 +111,9 @@ def test_tokens(tmp_path):
         ({"image": images(4, 2, 2), "label": np.zeros(4, [("a", "u1")])}, "which no field has"),
         ({"image": np.array(["a", "b"])}, r"not \(2,\)"),
         ({"source": np.arange(12).reshape(4, 3), "source_length": np.array([1, 2, 3, 4])}, "from 1 to 3"),
+        ({"source": np.arange(12).reshape(4, 3), "source_length": np.ones((4, 2), int)}, "from 1 to 3"),
+        ({"source": np.arange(12).reshape(4, 3), "source_present": np.array(["x"] * 4)}, "one true or false"),
+        ({"image": images(4, 2, 2), "label": np.eye(4)}, "one class for each example, not 4"),
     ],
 )
 def test_unusable_arrays_are_refused_in_one_line(tmp_path, arrays, message):
@@ -216,6 +219,19 @@ def test_members_that_are_no_arrays(tmp_path):
         archive.writestr("image.txt", "hello")
     with pytest.raises(UserError, match=r"not a readable \.npz file of plain arrays"):
         load(Data(path=path))
+
+
+def test_arrays_that_expand_are_refused_before(tmp_path):
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**8, 1000, 1000, 3)}
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive, archive.open("image.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(UserError, match=r"bomb\.npz: its arrays would take 300 TB, and there are"):
+        load(Data(path=str(tmp_path / "bomb.npz")))
+
+
+def test_names_that_speak_to_the_terminal_become_no_field(tmp_path):
+    dataset = load(saved(tmp_path, image=images(4, 2, 2), **{"\x1b[31m": images(4, 2, 2), "a/b": images(4, 2, 2)}))
+    assert set(dataset.spec.fields) == {"image"} and set(dataset.unused) == {"\x1b[31m", "a/b"}
 
 
 def test_damaged_file(tmp_path):

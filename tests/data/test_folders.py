@@ -204,6 +204,36 @@ def test_masks_are_white_where_they_say_so(tmp_path, kind):
     np.testing.assert_array_equal(mask[..., 0], half)
 
 
+@pytest.mark.parametrize("other", ["eval", "holdout"])
+def test_a_folder_beside_a_split_that_is_none_is_named(tmp_path, other):
+    for place in ("train/a", "train/b", f"{other}/a", f"{other}/b"):
+        write(tmp_path / place)
+    with pytest.raises(UserError, match=f"train is a split, and {other} beside it is none: name it validation"):
+        load(Data(path=str(tmp_path)))
+    (tmp_path / other).rename(tmp_path / "Train")
+    with pytest.raises(UserError, match="Train and train are both the train split"):
+        load(Data(path=str(tmp_path)))
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for place in ("car", "train"):
+        write(tmp_path / place)
+    assert load(Data(path=str(tmp_path))).spec.fields["label"].names == ("car", "train")
+
+
+def test_pixels_of_floats_and_of_16_bits(tmp_path):
+    grey = np.linspace(0, 1, 64).reshape(8, 8)
+    for n, pixels in enumerate(
+        (grey.astype(np.float32), (grey * 65535).astype(np.uint16), (grey * 65535).astype(np.int32))
+    ):
+        Pillow.fromarray(pixels).save(tmp_path / f"{n}.tif")
+    Pillow.fromarray((grey * 1000).astype(np.float32)).save(tmp_path / "odd.tif")
+    dataset = load(Data(path=str(tmp_path)))
+    image = np.concatenate([source.gather(np.arange(len(source)))["image"] for source in dataset.splits.values()])
+    assert all(abs(shown[..., 0] - (2 * grey - 1)).max() < 0.01 for shown in image)
+    assert [Path(name).name for name in dataset.skipped] == ["odd.tif"]
+
+
 @pytest.mark.parametrize("value", [0, 100])
 def test_a_mask_that_is_white_nowhere_is_refused(tmp_path, value):
     Pillow.fromarray(np.full((8, 8), value, np.uint8)).save(tmp_path / "mask.png")

@@ -69,6 +69,10 @@ NAN = np.full((4, 4, 4, 6), np.nan, np.float16)
         ({"train_label": np.arange(9)}, "train_label must be 10"),
         ({"train_label": np.full(10, 3)}, "below 3"),
         ({"class_names": None}, "below 0"),
+        ({"class_names": np.array([["a", "b", "c"]])}, r"one name for each class, not \(1, 3\)"),
+        ({"class_names": np.float32(1)}, "one name for each class"),
+        ({"train_latent": np.ones((10, 4, 4))}, r"\(10, 4, 4\)"),
+        ({"validation_latent": np.float32(1)}, "finite floats"),
     ],
 )
 def test_unusable_files_are_refused_in_one_line(tmp_path, changes, message):

@@ -143,6 +143,11 @@ def test_unknown_source_suggests_the_nearest(source, meant):
         load(Data(source=source))
 
 
+def test_an_unknown_source_may_be_a_recipe_s_own():
+    with pytest.raises(UsageError, match=r"--data.source squares: the sources are .*--recipe FILE names it$"):
+        load(Data(source="squares"))
+
+
 @pytest.mark.parametrize(
     "wrong", [{"validation": 0.0}, {"validation": 1.5}, {"image_size": 0}, {"context": 0}, {"workers": -1}]
 )

@@ -57,6 +57,18 @@ def prepared(tmp_path_factory):
     return root
 
 
+def test_a_description_may_not_name_code_beside_it(prepared, tmp_path, monkeypatch):
+    shutil.copytree(prepared / "both", tmp_path / "both")
+    (tmp_path / "spy_feature.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for file in (tmp_path / "both").rglob("features.json"):
+        text = file.read_text()
+        file.write_text(text.replace("tensorflow_datasets.core.features.image_feature.Image", "spy_feature.Image"))
+    with pytest.raises(UserError, match=r"features\.json: names the class 'spy_feature\.Image'"):
+        load(Data(source="tfds:genjax_tiny", path=str(tmp_path / "both")))
+    assert not (tmp_path / "executed").exists()
+
+
 def prepare(name, features, splits, root):
     """Examples, as TFDS itself prepares them under a data set's public name."""
     import tensorflow_datasets as tfds

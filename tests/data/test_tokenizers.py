@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax.data import load_tokenizer, make_tokenizer
-from genjax.data.tokenizers import CHUNK, END_OF_TEXT, _byte_characters
+from genjax.data.byte_pairs import CHUNK, END_OF_TEXT, byte_characters
 from genjax.errors import UsageError, UserError
 
 TEXT = "Naïve café, 東京 and 🦊🦊!\n\n  It's 3.14 times   the fox's\tden.\n" * 20
@@ -145,6 +145,14 @@ def test_byte_pairs_that_contradict_themselves(tmp_path, damage, words):
         load_tokenizer(tmp_path)
 
 
+def test_what_is_no_character_is_refused(tokenizer):
+    for text in ("\udcff", "a\ud800b"):
+        with pytest.raises(UserError, match=r"has '\\ud(cff|800)', which is no character"):
+            tokenizer.encode(text)
+        with pytest.raises(UserError, match="which is no character"):
+            tokenizer.encode_all(["a", text])
+
+
 def test_a_tokenizer_is_not_written_through_a_link(tmp_path):
     (tmp_path / "elsewhere").write_text("mine")
     (tmp_path / "tokenizer.json").symlink_to(tmp_path / "elsewhere")
@@ -164,14 +172,14 @@ def test_gpt2_files_must_be_there_and_whole(tmp_path):
     (tmp_path / "encoder.json").write_text(json.dumps({"a": 0, "b": 7}))
     with pytest.raises(UserError, match="ids are not 0, 1, 2"):
         make_tokenizer(f"gpt2:{tmp_path}", "")
-    (tmp_path / "encoder.json").write_text(json.dumps({c: n for n, c in enumerate([*_byte_characters(), "日"])}))
+    (tmp_path / "encoder.json").write_text(json.dumps({c: n for n, c in enumerate([*byte_characters(), "日"])}))
     with pytest.raises(UserError, match="not byte-level"):
         make_tokenizer(f"gpt2:{tmp_path}", "")
 
 
 def test_gpt2_format(tmp_path):
     vocabulary = ["H", "e", "l", "o", "Ġ", "w", "ll", "Ġw", END_OF_TEXT]
-    vocabulary += [character for character in _byte_characters() if character not in vocabulary]
+    vocabulary += [character for character in byte_characters() if character not in vocabulary]
     (tmp_path / "encoder.json").write_text(json.dumps({token: n for n, token in enumerate(vocabulary)}))
     (tmp_path / "vocab.bpe").write_text("#version: 0.2\nl l\nĠ w\n", encoding="utf-8")
     gpt2 = make_tokenizer(f"gpt2:{tmp_path}", "")

@@ -2,12 +2,14 @@
 
 import types
 
+import jax
 import numpy as np
 import pytest
 from evaluation.doubles import PICTURES, Painter, PaintOptions, engine
 
+from genjax.errors import UserError
 from genjax.evaluation.conditions import conditions
-from genjax.evaluation.sampling import draw
+from genjax.evaluation.sampling import draw, parts
 from genjax.experiment import Data, Experiment
 from genjax.models.base import ROW, SampleOptions
 
@@ -20,10 +22,34 @@ def test_a_call_draws_whole_rows(num, sizes):
         calls.append(given["index"])
         return {"image": given["index"]}
 
-    double = types.SimpleNamespace(experiment=Experiment(Painter(), Data(batch_size=12)), sample=sample)
+    double = _double(sample)
     drawn = draw(double, None, {"index": np.arange(num)}, seed=0, options=SampleOptions())
     assert drawn["image"].tolist() == list(range(num)) and [len(call) for call in calls] == sizes
     assert (calls[-1][num % 16 or 16 :] == num - 1).all()  # the last call repeats its last row
+
+
+def _double(sample) -> types.SimpleNamespace:
+    experiment = Experiment(Painter(), Data(batch_size=12))
+    return types.SimpleNamespace(
+        experiment=experiment, sample=sample, sample_shapes=lambda _, given, *__: {"image": given["index"]}
+    )
+
+
+@pytest.mark.parametrize("most, room, sizes", [(None, 10**9, [40]), (16, 10**9, [16, 16, 8]), (None, 300, [32, 8])])
+def test_many_samples_come_in_parts(most, room, sizes):
+    double = _double(lambda state, given, seed, options: {"image": given["index"] + 1})
+    conditions = {"index": np.arange(40)}
+    drawn = list(parts(double, None, conditions, seed=0, options=SampleOptions(), most=most, room=room))
+    assert [len(outputs["image"]) for outputs, _ in drawn] == sizes
+    assert all((outputs["image"] == rows["index"] + 1).all() for outputs, rows in drawn)
+    assert np.concatenate([rows["index"] for _, rows in drawn]).tolist() == list(range(40))
+
+
+def test_samples_of_a_call_that_do_not_fit_are_not_drawn():
+    double = _double(None)
+    double.sample_shapes = lambda *_: {"image": jax.ShapeDtypeStruct((16, 10**12), np.float32)}
+    with pytest.raises(UserError, match="16 samples at once would take 64 TB"):
+        draw(double, None, {"index": np.arange(40)}, seed=0, options=SampleOptions())
 
 
 def test_a_sample_is_the_same_however_many_are_drawn():

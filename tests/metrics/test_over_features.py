@@ -1,16 +1,18 @@
 """Metrics of two sets of features: known distances, the reference implementations, names, and sets that are wrong."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from metrics import fidelity
 
 from genjax.errors import UserError
-from genjax.metrics import METRICS
+from genjax.metrics import METRICS, neighbours
 from genjax.metrics.frechet import frechet_distance
 from genjax.metrics.inception_score import inception_score
 from genjax.metrics.kernels import mmd2
 from genjax.metrics.neighbours import density_coverage, precision_recall, radii
 from genjax.spec import Image
-from metrics import fidelity
 
 IMAGE = Image(8, 8, 1)
 NAMES = ("fd", "kid", "is", "pr", "dc", "mmd", "energy")
@@ -180,3 +182,14 @@ def test_density_and_coverage_are_those_of_a_plain_implementation():
     values = measured("dc", real, made)
     assert values["density300_x"] == pytest.approx(inside.sum(0).mean() / 5, rel=1e-4)
     assert values["coverage300_x"] == pytest.approx(inside.any(1).mean(), rel=1e-4)
+
+
+def test_neighbours_take_the_memory_of_a_block(monkeypatch):
+    monkeypatch.setattr(neighbours, "BLOCK", 2**16)
+    x, y = (gaussian(1500, 4, seed=seed).astype(np.float64) for seed in (0, 1))
+    tracemalloc.start()
+    precision_recall(x, y)
+    density_coverage(x, y)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1500 * 1500 * 8 / 3  # of all distances

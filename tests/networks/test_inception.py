@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
+from metrics import fidelity
 
 from genjax.metrics.features.weights import as_in_pytorch, fitted
 from genjax.networks.efficientnet import STAGES, EfficientNetLite0
 from genjax.networks.inception import Inception, resize_as_tensorflow_1
-from metrics import fidelity
 
 
 def random_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -79,7 +80,7 @@ def test_efficientnet_is_its_layers_in_pytorch():
     functional = torch.nn.functional
     network = EfficientNetLite0()
     shapes = shapes_of(network, 64)
-    flat = {".".join(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(shapes) for path in [[k.key for k in path]]}  # fmt: skip
+    flat = {".".join(path): leaf.shape for path, leaf in flatten_dict(shapes).items()}
     words = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var", "bias": "bias"}
     state = {}
     for name, shape in flat.items():

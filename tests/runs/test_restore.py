@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_named(run, tmp_path):
         (Staged(), f"head={run}", UsageError, "it has decoder, encoder, and"),
         (Normed(), f"encoder={run}:trunk", UsageError, "it has decoder, encoder, and"),
         (Normed(), f"{tmp_path}/none", UserError, "is not a run directory"),
-        (Normed(), f"{tmp_path}/none.safetensors", UserError, "cannot read weights from"),
+        (Normed(), f"{tmp_path}/none.safetensors", UserError, r"none\.safetensors: cannot be read"),
     ]
     for model, source, error, words in wrong:
         with pytest.raises(error, match=words):

@@ -140,6 +140,8 @@ class Latents(Space):
         if "image" not in fields:
             return fields
         code = self.first_stage.resolve(DataSpec(fields)).code
+        if not isinstance(code, Latent):
+            return fields
         rest = {name: field for name, field in fields.items() if name != "image"}
         return {"latent": dataclasses.replace(code, std=self.std or 1.0), **rest}
 

@@ -32,7 +32,7 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
-from genjax.models.language.options import GPTOptions
+from genjax.models.language.options import GPTOptions, require_ids
 from genjax.networks import transformer
 from genjax.networks.language import Decoder
 from genjax.nn.attention import Mask, choose
@@ -146,7 +146,8 @@ class GPT(transformer.Config, Model):
         return {"sample": GPTOptions(max_new_tokens=256)}
 
     def outputs(self, spec: DataSpec) -> dict[str, Field]:
-        return {"tokens": dataclasses.replace(spec.fields["tokens"], shifted=False, packed=False, ragged=True)}
+        tokens = require(spec, "tokens", Tokens, "GPT")
+        return {"tokens": dataclasses.replace(tokens, shifted=False, packed=False, ragged=True)}
 
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: GPTOptions
@@ -163,8 +164,9 @@ class GPT(transformer.Config, Model):
           tokens (N, P + new), prompt or start token included; tokens_length (N,), the stop token included.
 
         Raises:
-          UsageError: beam search, whose texts cannot move on in the context as drawn ones do, has no room for them.
+          UsageError: options hold texts; beam search has no room, as its texts cannot move on in the context.
         """
+        require_ids(options)
         index_N = conditions["index"]
         n = index_N.shape[0]
         if "prompt" in conditions:

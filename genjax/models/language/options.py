@@ -9,7 +9,16 @@ import numpy as np
 from genjax.errors import UsageError, UserError
 from genjax.models.base import Given, Model, SampleOptions
 
-__all__ = ["GPTOptions"]
+__all__ = ["GPTOptions", "require_ids"]
+
+
+def require_ids(options: SampleOptions) -> None:
+    """Raises UsageError where texts of options were not made conditions of ids, which `sample` takes."""
+    if options.prompt or getattr(options, "stop", None) is not None:
+        raise UsageError(
+            "prompt and stop are texts, and `sample` takes ids: pass the conditions and the options that "
+            "`options.conditions(model, given, num)` returns"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

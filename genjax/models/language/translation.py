@@ -25,6 +25,7 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
+from genjax.models.language.options import require_ids
 from genjax.networks import transformer
 from genjax.networks.language import EncoderDecoder
 from genjax.nn.attention import choose
@@ -181,6 +182,7 @@ class Translation(transformer.Config, Model):
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: TranslationOptions
     ) -> dict[str, Array]:
         """The likeliest target (N, T), target_length (N,), of `source` (N, S), source_length (N,), by beam search."""
+        require_ids(options)
         n, new = conditions["source"].shape[0], options.max_new_tokens or self.context - 1
         translator, variables = self.networks()["translator"], {"params": params["translator"]}
         lengths_R = jnp.repeat(conditions["source_length"], options.beams)

@@ -18,7 +18,10 @@ from genjax.metrics.features.weights import as_in_pytorch, fitted, read_arrays
 from genjax.spec import Image
 
 IMAGE = Image(8, 8, 1)
-SHAPES = {"stem": {"kernel": jax.ShapeDtypeStruct((3, 3, 2, 5), jnp.float32)}, "bn": {"mean": jax.ShapeDtypeStruct((5,), jnp.float32)}}  # fmt: skip
+SHAPES = {
+    "stem": {"kernel": jax.ShapeDtypeStruct((3, 3, 2, 5), jnp.float32)},
+    "bn": {"mean": jax.ShapeDtypeStruct((5,), jnp.float32)},
+}
 
 
 @functools.cache

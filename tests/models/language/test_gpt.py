@@ -255,6 +255,13 @@ def given(tokenizer):
     return types.SimpleNamespace(spec=SPEC, tokenizer=tokenizer)
 
 
+@pytest.mark.parametrize("texts", [{"prompt": ("def ",)}, {"stop": "\\n"}])
+def test_texts_are_no_conditions(texts):
+    model, params = build(TINY)
+    with pytest.raises(UsageError, match="prompt and stop are texts, and `sample` takes ids"):
+        sample(model, params, {"index": np.arange(2)}, **texts)
+
+
 def test_prompts_are_repeated_and_padded():
     model, char = TINY.resolve(SPEC), make_tokenizer("char", "ab\n")
     arrays, options = GPTOptions(prompt=("ab", "", "b"), top_k=3).conditions(model, given(char), 3)
