@@ -38,7 +38,8 @@ def test_list_names_every_recipe(capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode", "plan", "export", "compare"]
+    "command",
+    ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode", "plan", "export", "compare"],
 )
 def test_every_command_explains_itself(command, capsys):
     assert genjax(*command.split(), "--help") == 0
@@ -84,7 +85,11 @@ MISTAKES = [
     (["train", "vae_digits", "--mesh.fsdp", "2", "--train.backend", "pmap"], 1, "--train.backend jit"),
     (["train", "vae_digits", "--mesh.num-processes", "2"], 1, "go together"),
     (["train", "vae_digits", "--train.init-from", "head=x"], 2, "the entries are"),
-    (["train", "vae_digits", "--train.init-from", "encoder=x.safetensors"], 1, "x.safetensors: cannot be read (No such file"),
+    (
+        ["train", "vae_digits", "--train.init-from", "encoder=x.safetensors"],
+        1,
+        "x.safetensors: cannot be read (No such file",
+    ),
     (["train", "gpt_pydoc", "--data.source", "digits"], 1, "needs the field `tokens`"),
     (["train", "gpt_pydoc", "--data.context", "100000000"], 1, "--data.context"),
     (["train", "vae_digits", "--data.source", "pydoc"], 1, "needs the field `image`"),

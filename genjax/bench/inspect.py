@@ -7,6 +7,7 @@ import jax
 from genjax.bench.flops import step_flops
 from genjax.bench.spec import spec_without_data
 from genjax.engine.engine import Engine
+from genjax.engine.state import trained_entries
 from genjax.engine.step import turn_period
 from genjax.experiment import Experiment
 from genjax.runs.check import resolve
@@ -36,7 +37,8 @@ def describe(experiment: Experiment) -> str:
         "",
     ]
     for entry, tree in state.params.items():
-        trained = "trained" if entry in state.opt_state else "frozen"
+        by_update = "trained by update" if entry in trained_entries(experiment) else "frozen"
+        trained = "trained" if entry in state.opt_state else by_update
         lines.append(f"{entry}: {_count(tree):,} parameters, {trained}")
     parts = {
         "parameters": state.params,

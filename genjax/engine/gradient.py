@@ -12,11 +12,11 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
 
+from genjax.engine.form import require_loss
 from genjax.errors import UsageError
 from genjax.experiment import Gradient
 from genjax.models.base import Batch, LossOutput, Params, Term
@@ -78,8 +78,9 @@ def gradient(
         split = {k: x.reshape(-1, micro_batches, *x.shape[1:]).swapaxes(0, 1) for k, x in batch.items()}
         first = {k: x[0] for k, x in split.items()}
     if how.kind == "per_example":
-        if jax.tree.leaves(state):
-            raise UsageError("--train.gradient.kind per_example: this model keeps state, which mixes examples")
+        if jax.tree.leaves(state) or not trained:
+            why = "keeps state, which mixes examples" if trained else "is trained without a gradient"
+            raise UsageError(f"--train.gradient.kind per_example: this model {why}")
         one = functools.partial(_clipped, loss, trained, how.clip_norm)
     else:
         if "valid" in batch:
@@ -125,15 +126,9 @@ def over_replicas(tree: Tree) -> Tree:
 
 
 def _checked(loss: Loss, trained: Params, state: Tree, batch: Batch) -> LossOutput:
-    """The loss's output, its form checked while tracing: scalars in float32, and a state that keeps its form."""
+    """The loss's output, its form checked while tracing."""
     out = loss(trained, state, batch)
-    numbers = [x for term in (*out.terms.values(), *out.metrics.values()) for x in term]
-    chex.assert_shape([jnp.asarray(x) for x in numbers], ())
-    chex.assert_type([term.total for term in (*out.terms.values(), *out.metrics.values())], jnp.float32)
-    chex.assert_trees_all_equal_shapes_and_dtypes(out.state, state)
-    count = batch["index"].shape[0]
-    if odd := [x.shape for x in jax.tree.leaves(out.rows) if x.shape[:1] != (count,)]:
-        raise UsageError(f"LossOutput.rows has an array of shape {odd[0]} for a batch of {count}: one row an example")
+    require_loss(out, state, batch)
     return out
 
 
@@ -164,6 +159,8 @@ def _clipped(loss: Loss, trained: Params, clip_norm: float, state: Tree, batch: 
             return out.loss, out
 
         grads, out = jax.grad(scalar, has_aux=True)(trained)
+        if jax.tree.leaves((out.sums, out.rows)):
+            raise UsageError("--train.gradient.kind per_example: this model sums its examples beside the gradient")
         grads = jax.tree.map(lambda g: g.astype(jnp.float32), grads)
         share = counted * jnp.minimum(1.0, clip_norm / jnp.maximum(optax.tree.norm(grads), 1e-12))
         part = _part(jax.tree.map(lambda g: share * g, grads), out)

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import optax
 
 from genjax.engine import averages, optimizers
+from genjax.engine.form import require_form
 from genjax.engine.gradient import gradient
 from genjax.engine.state import TrainState, trained_entries
+from genjax.errors import UserError
 from genjax.experiment import Experiment
-from genjax.models.base import Batch, Model
+from genjax.models.base import Batch, Model, Params
 
 __all__ = ["EVAL", "INIT", "SAMPLE", "all_turns", "due_turns", "run_key", "train_step", "train_steps", "turn_period"]
 
@@ -90,7 +92,8 @@ def train_step(
             everything = {**params, **trained}
             return model.loss(turn.name, everything, model_state, batch, key, step=state.step, train=True)
 
-        outcome = gradient(
+        outcome = _gradient_of(
+            turn.name,
             loss,
             {entry: params[entry] for entry in entries if turn.gradient},
             model_state,
@@ -112,7 +115,10 @@ def train_step(
                 f"lr/{entry}": jnp.asarray(rate, jnp.float32),
             }
         new, model_state = model.update(turn.name, params, outcome.state, outcome.sums, outcome.rows, step=state.step)
-        params |= {entry: new[entry] for entry in entries}
+        kept = {entry: params[entry] for entry in entries}
+        require_form(f"turn {turn.name}: the parameters that `update` returns", _only(new, kept), kept)
+        require_form(f"turn {turn.name}: the state that `update` returns", model_state, state.model_state)
+        params |= _only(new, kept)
         updated |= set(entries)
 
     return state.replace(
@@ -122,6 +128,18 @@ def train_step(
         ema=averages.update(state.ema, params, model_state, updated, train.ema_decay, state.step),
         model_state=model_state,
     ), metrics
+
+
+def _gradient_of(turn: str, *args, **options):
+    """`gradient`, whose complaints name the turn."""
+    try:
+        return gradient(*args, **options)
+    except UserError as error:
+        raise type(error)(f"turn {turn}: {error}") from error
+
+
+def _only(params: Params, entries: Params) -> Params:
+    return {entry: params[entry] for entry in entries if entry in params}
 
 
 def train_steps(

@@ -68,7 +68,7 @@ class Config:
     remat: Remat = "none"  # recomputed: all but matrix products, or all
     unroll: int | None = None  # blocks compiled into one turn of the loop; None = chosen by platform
     attention: Implementation = "auto"
-    dtype: str | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
 
     def __post_init__(self):
         name = type(self).__name__

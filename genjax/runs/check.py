@@ -10,6 +10,7 @@ from genjax.errors import UsageError
 from genjax.experiment import Data, EntryOptim, Experiment, Gradient
 from genjax.files import absolute, expanded
 from genjax.metrics import check_names, compared_fields
+from genjax.models.base import Model
 from genjax.runs.sources import check_sources
 from genjax.spec import DataSpec
 
@@ -78,6 +79,8 @@ def resolve(experiment: Experiment, spec: DataSpec) -> Experiment:
             f"--train.gradient.kind per_example: this {type(model).__name__} couples the examples of a batch (batch "
             "normalization does): choose another normalization"
         )
+    if still := [turn.name for turn in model.turns if not turn.gradient and type(model).update is Model.update]:
+        raise UsageError(f"turn {still[0]} has no gradient, and {type(model).__name__} no `update`: it trains nothing")
     tasks = {
         name: dataclasses.replace(task, data=task.data and _anchored(task.data))
         for name, task in experiment.eval.tasks.items()

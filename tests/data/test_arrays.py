@@ -114,6 +114,10 @@ def test_tokens(tmp_path):
         ({"source": np.arange(12).reshape(4, 3), "source_length": np.ones((4, 2), int)}, "from 1 to 3"),
         ({"source": np.arange(12).reshape(4, 3), "source_present": np.array(["x"] * 4)}, "one true or false"),
         ({"image": images(4, 2, 2), "label": np.eye(4)}, "one class for each example, not 4"),
+        (
+            {"image": images(4, 2, 2), "label": np.ones((4, 2), int), "label_present": np.arange(4) > 0},
+            "one class for each example, not several",
+        ),
     ],
 )
 def test_unusable_arrays_are_refused_in_one_line(tmp_path, arrays, message):

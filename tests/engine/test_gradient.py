@@ -223,3 +223,41 @@ class Longer(Toy):
 def test_rows_beyond_the_batch_are_refused(gradient):
     with pytest.raises(UsageError, match=r"LossOutput\.rows has an array of shape"):
         run(Longer(), VECTORS, steps=1, gradient=gradient)
+
+
+def _wrong(**members):
+    return dataclasses.make_dataclass("Wrong", [], bases=(Toy1,), frozen=True, namespace=members)()
+
+
+@pytest.mark.parametrize(
+    "update, message",
+    [
+        (lambda params: {}, "turn learn: the parameters that `update` returns lacks net/bias"),
+        (lambda params: jax.tree.map(lambda x: x.astype(jnp.bfloat16), params), r"net/bias as bfloat16 \(3,\)"),
+        (lambda params: jax.tree.map(lambda x: x[None], params), r"must keep float32 \(3,\)"),
+    ],
+)
+def test_an_update_that_changes_the_form_of_parameters_is_told_at_the_first_step(update, message):
+    model = _wrong(update=lambda self, turn, params, state, sums, rows, *, step: (update(params), state))
+    with pytest.raises(UsageError, match=message):
+        run(model, VECTORS, 1)
+
+
+def test_a_total_that_is_not_float32_is_told_with_turn_and_term():
+    def loss(self, turn, params, state, batch, key, *, step, train):
+        return LossOutput({"size": Term(jnp.bfloat16(1), jnp.float32(1))}, {}, state)
+
+    with pytest.raises(UsageError, match="turn learn: the total of `size` is bfloat16, and must be float32"):
+        run(_wrong(loss=loss), VECTORS, 1)
+
+
+def test_per_example_gradients_refuse_a_turn_without_a_gradient_and_sums_beside_it():
+    model, spec = TOYS["hmm"]
+    with pytest.raises(UsageError, match="trained without a gradient"):
+        run(model, spec, 1, gradient=private())
+
+    def loss(self, turn, params, state, batch, key, *, step, train):
+        return LossOutput({"size": Term.mean(self.output(params, batch))}, {}, state, sums={"n": jnp.float32(1)})
+
+    with pytest.raises(UsageError, match="sums its examples"):
+        run(_wrong(loss=loss), VECTORS, 1, gradient=private())
