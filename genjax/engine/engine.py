@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from genjax.engine import state as states
+from genjax.engine.form import require_samples
 from genjax.engine.state import TrainState
 from genjax.engine.step import EVAL, INIT, SAMPLE, run_key, train_step, train_steps
 from genjax.errors import UsageError, UserError
@@ -176,9 +177,12 @@ class Engine:
     def sample_shapes(
         self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
     ) -> dict[str, jax.ShapeDtypeStruct]:
-        """The shapes of what `sample` returns; nothing is computed."""
+        """The shapes of what `sample` returns; nothing is computed. Raises UsageError as `require_samples`."""
         with jax.set_mesh(self.mesh):
-            return self._sample.eval_shape(state, conditions, np.uint32(seed), options)
+            shapes = self._sample.eval_shape(state, conditions, np.uint32(seed), options)
+        fields, system = self.model.outputs(self.spec), type(self.model).__name__
+        require_samples(system, shapes, fields, len(conditions["index"]))
+        return shapes
 
     def sample(
         self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions

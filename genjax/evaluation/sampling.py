@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 from genjax.engine.engine import Engine
-from genjax.engine.form import require_samples
 from genjax.engine.state import TrainState
 from genjax.memory import available, require_room
 from genjax.models.base import ROW, SampleOptions
@@ -34,7 +33,6 @@ def draws(
         given = {name: array[rows] for name, array in conditions.items()}
         if start == 0:
             shapes = engine.sample_shapes(state, given, seed, options)
-            require_samples(type(engine.model).__name__, shapes, engine.model.outputs(engine.spec), size)
             require_room(_bytes(shapes), f"{size} samples at once", "take a smaller --num, or shorter samples")
         outputs = engine.sample(state, given, seed, options)
         yield {name: array[: num - start] for name, array in outputs.items()}

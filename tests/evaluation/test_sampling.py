@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from evaluation.doubles import PICTURES, Painter, PaintOptions, engine
 
-from genjax.errors import UserError
+from genjax.errors import UsageError, UserError
 from genjax.evaluation.conditions import conditions
 from genjax.evaluation.sampling import draw, parts
 from genjax.experiment import Data, Experiment
 from genjax.models.base import ROW, SampleOptions
+from genjax.spec import Image
 
 
 @pytest.mark.parametrize(("num", "sizes"), [(40, [16, 16, 16]), (5, [5]), (16, [16])])
@@ -62,3 +63,19 @@ def test_a_sample_is_the_same_however_many_are_drawn():
     )  # fmt: skip
     assert many.shape == (19, 8, 8, 1)
     np.testing.assert_allclose(many[:3], few, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "outputs, message",
+    [
+        (lambda spec: {}, "names no field"),
+        (lambda spec: {"picture": spec.fields["image"]}, "promises samples of `picture`, and returns image"),
+        (lambda spec: {"image": Image(3, 3, 1)}, r"of the shape .*, and must return \(8, 3, 3, 1\)"),
+    ],
+)
+def test_samples_that_are_not_what_the_model_promises_are_told_before_any_is_drawn(outputs, message, monkeypatch):
+    monkeypatch.setattr(Painter, "outputs", lambda self, spec: outputs(spec))
+    built = engine(Painter(), PICTURES, batch_size=ROW)
+    given, options = conditions(built.model, PaintOptions(), PICTURES, None, None, ROW)
+    with pytest.raises(UsageError, match=message):
+        draw(built, built.init(), given, seed=0, options=options)
