@@ -31,6 +31,7 @@ from genjax.runs.check import resolve
 from genjax.runs.environment import environment
 from genjax.runtime import distributed
 from genjax.runtime.host_memory import keep_freed_memory
+from genjax.spec import DataSpec
 from genjax.training.loop import steps_of_call
 
 __all__ = ["describe", "measure"]
@@ -50,6 +51,7 @@ def measure(
     *,
     steps: int = 50,
     synthetic: bool = False,
+    spec: DataSpec | None = None,
     trace: Path | None = None,
     measure_peak: bool = False,
     import_seconds: float | None = None,
@@ -66,7 +68,8 @@ def measure(
 
     Args:
       steps: how many are timed, after each call has been repeated until nothing compiles any more.
-      synthetic: random batches of the shapes that the recipe tells of; no loop is run then.
+      synthetic: one random batch of the shapes that the recipe tells of; no loop is run then, and no reader imported.
+      spec: of that batch, where the recipe does not tell it.
       trace: a folder for a trace of `jax.profiler`, taken after the timed steps.
       measure_peak: MFU against a large matrix product in the recipe's precision instead of the maker's bfloat16 peak.
       import_seconds: from the command to this call, shown as a part of the start-up.
@@ -81,17 +84,22 @@ def measure(
         _make_folder(trace)
     begin, events = time.perf_counter(), _events()
     distributed.initialize(experiment.mesh)
-    dataset = _synthetic(experiment) if synthetic else _load(experiment)
-    experiment = resolve(experiment, dataset.spec)
+    dataset = None if synthetic else _load(experiment)
+    spec = dataset.spec if dataset else spec or spec_without_data(experiment)
+    experiment = resolve(experiment, spec)
     intervals, period = experiment.train, turn_period(experiment)
     calls = _calls(period, steps_of_call(0, intervals))
     unit = sum(map(len, calls))
     rounds = math.ceil(steps / unit)
     experiment = dataclasses.replace(experiment, train=loops.shortened(intervals, max(rounds, 2) * unit, len(calls[0])))
-    engine = loops.TimedEngine(experiment, dataset.spec)
+    engine = loops.TimedEngine(experiment, spec)
     if engine.platform == "cpu":
         keep_freed_memory()
-    timer = _Steps(engine, dataset)
+    if dataset:
+        batches = list(itertools.islice(feed(engine, dataset), experiment.data.prefetch))
+    else:
+        batches = [_random_batch(engine)]
+    timer = _Steps(engine, batches)
     build_seconds = time.perf_counter() - begin
     before = events.copy()
     compile_seconds = sum(timer.warm_up(call) for call in dict.fromkeys(calls))
@@ -104,17 +112,18 @@ def measure(
                 timer.seconds(call)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(timer.state.params))
     del timer  # the loop has a state of its own
-    loop = None if synthetic or jax.process_count() > 1 else loops.measure_loop(engine, dataset, recipe, intervals)
+    alone = jax.process_count() == 1
+    loop = loops.measure_loop(engine, dataset, recipe, intervals) if dataset and alone else None
 
     kind, count = engine.mesh.devices.flat[0].device_kind, engine.mesh.devices.size
     chips = jax.process_count() if engine.platform == "cpu" else count  # the CPU's devices share its cores
     peak, peak_from = peak_flops(kind, engine.platform, experiment.model.dtype, measured=measure_peak)
     median = float(np.median(step_seconds))
-    by_entry = model_flops_by_entry(experiment, dataset.spec)
+    by_entry = model_flops_by_entry(experiment, spec)
     flops = sum(by_entry.values())
     examples = experiment.data.batch_size / median
-    tokens = tokens_an_example(dataset.spec)
-    full_attention = model_flops(experiment, dataset.spec, full_attention=True) if tokens else flops
+    tokens = tokens_an_example(spec)
+    full_attention = model_flops(experiment, spec, full_attention=True) if tokens else flops
     versions = environment()
     return {
         "recipe": recipe,
@@ -162,9 +171,8 @@ def measure(
 class _Steps:
     """A train state and a few batches on the devices, to play steps on."""
 
-    def __init__(self, engine: Engine, dataset: data.Dataset):
-        ready = itertools.islice(feed(engine, dataset), engine.experiment.data.prefetch)
-        self.engine, self.batches = engine, itertools.cycle(list(ready))
+    def __init__(self, engine: Engine, batches: list[dict[str, jax.Array]]):
+        self.engine, self.batches = engine, itertools.cycle(batches)
         self.state = jax.block_until_ready(engine.init())
 
     def seconds(self, call: Call) -> float:
@@ -209,8 +217,12 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"cannot write the trace to '{folder}': choose another folder")
 
 
-def _synthetic(experiment: Experiment) -> data.Dataset:
-    return data.synthetic_dataset(spec_without_data(experiment), experiment.data.batch_size)
+def _random_batch(engine: Engine) -> dict[str, jax.Array]:
+    """This process's rows of one."""
+    engine.require_room()
+    size = engine.experiment.data.batch_size
+    rows = engine.rows(size)
+    return engine.put({name: values[rows] for name, values in engine.spec.random_batch(size).items()})
 
 
 def _load(experiment: Experiment) -> data.Dataset:

@@ -107,6 +107,7 @@ def _silence() -> None:
     absl.logging.set_verbosity(absl.logging.FATAL)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     threading.excepthook = lambda args: None
+    sys.unraisablehook = lambda args: None  # threads of TensorStore call into an event loop that a failed read closed
 
 
 def run(argv: list[str]) -> int:

@@ -14,7 +14,7 @@ REMAT_POLICIES = {  # what the forward pass keeps of a block for the backward pa
     "full": jax.checkpoint_policies.nothing_saveable,  # its input only
 }
 
-UNROLLED_LAYERS = 12  # on CPU, where a loop costs more than compiling this many copies of the block
+UNROLLED_LAYERS = 12  # on CPU and GPU, where a loop costs more than compiling this many copies of the block
 
 
 def stacked(block: type[nn.Module], *, layers: int, remat: Remat = "none", unroll: int = 1) -> type[nn.Module]:
@@ -41,4 +41,4 @@ def stacked(block: type[nn.Module], *, layers: int, remat: Remat = "none", unrol
 
 def unroll_on(platform: str, layers: int) -> int:
     """The `unroll` that suits "cpu", "gpu" or "tpu"."""
-    return layers if platform == "cpu" and layers <= UNROLLED_LAYERS else 1
+    return layers if platform in ("cpu", "gpu") and layers <= UNROLLED_LAYERS else 1
