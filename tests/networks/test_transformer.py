@@ -315,7 +315,7 @@ def t5(request):
 @pytest.mark.peers
 def test_equals_transformers_t5(t5):
     """The encoder with padding, the decoder in view of it, and its caches."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     peer, net, params = t5
     source, target = ids(3, 7), ids(3, 9, seed=3)
@@ -342,7 +342,7 @@ def test_equals_transformers_t5(t5):
 @pytest.mark.peers
 def test_beams_of_an_encoder_decoder_equal_transformers(t5):
     """Every beam of a source reads the same memory, which one call writes into the cache beforehand."""
-    import torch
+    torch = pytest.importorskip("torch")
 
     peer, net, params = t5
     source, beams = ids(3, 7), 4
