@@ -160,5 +160,5 @@ PARTS: dict[str, tuple[Part, float]] = {
     "pair_dit": (partial(pair, "dit"), 120),
     "pair_ddim": (partial(pair, "sampling"), 120),
     "pair_vae": (partial(small_pair, "vae"), 60),
-    "pair_gan": (partial(small_pair, "gan"), 60),
+    "pair_gan": (partial(small_pair, "gan"), 130),
 }

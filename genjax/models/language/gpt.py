@@ -12,8 +12,8 @@ import math
 from typing import ClassVar
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
-import optax
 
 from genjax.decoding.beam import beam_search
 from genjax.decoding.generate import generate
@@ -220,8 +220,13 @@ class GPT(transformer.Config, Model):
 
 
 def cross_entropy(logits_BTV: Array, target_BT: Array) -> Array:
-    """(B, T) nats: -log softmax(logits)[target]."""
-    return optax.softmax_cross_entropy_with_integer_labels(logits_BTV, target_BT)
+    """(B, T) nats: -log softmax(logits)[target].
+
+    The target's logit is a sum with one term, not a look-up: the gradient of a look-up is a scatter, for which a GPU
+    writes the gradient of all logits twice in float32.
+    """
+    right_BTV = jnp.arange(logits_BTV.shape[-1]) == target_BT[..., None]
+    return jax.nn.logsumexp(logits_BTV, axis=-1) - jnp.where(right_BTV, logits_BTV, 0).sum(-1)
 
 
 def _mask(batch: Batch) -> Mask:
