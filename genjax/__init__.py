@@ -3,7 +3,7 @@
 from genjax import models, nn                       the definitions: jax, flax, optax and numpy only
 experiment = genjax.load_experiment("vae_digits")   a recipe, by name or path
 genjax.train(experiment, "runs/mine")               as `genjax train` does
-model, params, state = genjax.restore("runs/mine")  a trained model
+trained = genjax.restore("runs/mine")               model, params, state = trained; trained.sample(16)
 """
 
 import importlib
@@ -17,7 +17,7 @@ _LAZY = {
     "Experiment": "genjax.experiment",
     "load_experiment": "genjax.recipes",
     "register": "genjax.registry",
-    "restore": "genjax.runs.restore",
+    "restore": "genjax.evaluation.restored",
     "train": "genjax.training.loop",
 }
 
@@ -28,3 +28,7 @@ def __getattr__(name: str):
     if name not in _LAZY:
         raise AttributeError(f"module 'genjax' has no attribute '{name}'")
     return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "models", "nn", "__version__"]

@@ -19,13 +19,14 @@ from typing import Any
 from genjax import models  # noqa: F401  (registers the systems that a config.json may name)
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
-from genjax.files import absolute
+from genjax.files import absolute, read_json
 from genjax.models.base import Model
 from genjax.plain import dump, read
 from genjax.registry import KINDS
 from genjax.spec import DataSpec
 
 __all__ = [
+    "CONFIG",
     "FORMAT",
     "check_round_trip",
     "description",
@@ -38,6 +39,7 @@ __all__ = [
     "to_dict",
 ]
 
+CONFIG = "config.json"  # of a run directory
 OTHERS = ("format", "recipe", "system", "spec", "tokenizer")  # of config.json, beside the sections of the experiment
 SECONDS = 60  # that a recipe may take: it describes a run, and computes nothing
 FORMAT = 2  # of config.json; genjax 0.1 wrote none
@@ -71,11 +73,14 @@ def recipe_file(name_or_path: str | Path) -> Path:
 
 
 def load_experiment(name_or_path: str | Path) -> Experiment:
-    """The experiment of a recipe: its name (`vae_digits`) or the path of its file.
+    """The experiment of a recipe: its name (`vae_digits`), the path of its file, or a run directory.
 
     Raises:
       UsageError: as `recipe_file` and `load_module`, or a file that defines no `experiment`.
+      UserError: as `from_dict`, of a run.
     """
+    if (config := Path(name_or_path) / CONFIG).is_file():
+        return from_dict(read_json(config), config)[0]
     path = recipe_file(name_or_path)
     experiment = getattr(load_module(path), "experiment", None)
     if not isinstance(experiment, Experiment):
@@ -178,7 +183,7 @@ def from_dict(config: dict, place: str | Path = "config.json") -> tuple[Experime
         file = recipe if isinstance(recipe, str) and recipe.endswith(".py") else "FILE"
         raise UserError(
             f"{place} names the system {system!r}, which is not registered: there are {known}. The recipe that defines "
-            f"it is run only if you name it: --recipe {file!r}"
+            f"it is run only if you name it: --recipe {file!r}, or `genjax train {file}`"
         )
     sections = {name: value for name, value in config.items() if name not in OTHERS}
     if isinstance(sections.get("model"), dict):

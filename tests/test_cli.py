@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import genjax as suite
 from genjax import cli
+from genjax.errors import UsageError
 from genjax.registry import KINDS
 
 TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.network.widths 8".split()
@@ -162,6 +164,29 @@ def test_sample_writes_what_was_asked_for(run, tmp_path, capsys):
     assert Image.open(capsys.readouterr().out.splitlines()[-1]).size[0] >= 400
 
 
+def test_a_restored_run_samples_as_the_command_does(run, tmp_path):
+    restored = suite.restore(run)
+    assert genjax("sample", run, "--num", "5", "--seed", "2", "--label", "3", "--out", tmp_path / "five.npz") == 0
+    assert np.array_equal(
+        restored.sample(5, seed=2, label=(3,))["image"], np.load(tmp_path / "five.npz", allow_pickle=False)["image"]
+    )
+    with pytest.raises(UsageError, match="VAE has no option guidance: it has label, mode, temperature"):
+        restored.sample(guidance=3)
+    with pytest.raises(UsageError, match="made from `image` of the data: draw them with `genjax sample`"):
+        restored.sample(mode="reconstruct")
+
+
+def test_a_run_is_resumed_by_its_folder_and_another_started_like_it(run, tmp_path, capsys):
+    more, like = tmp_path / "more", tmp_path / "like"
+    shutil.copytree(run, more)
+    assert genjax("train", more, "--train.steps", "3") == 0
+    assert "at step 2" in capsys.readouterr().err and (more / "checkpoints" / "3").is_dir()
+    assert genjax("train", run, "--out", like, "--optim.learning-rate", "0.5") == 0
+    assert suite.load_experiment(like).optim.learning_rate == 0.5
+    old, new = (json.loads((folder / "config.json").read_text()) for folder in (run, like))
+    assert new | {"optim": None} == old | {"optim": None}
+
+
 def test_eval_prints_metrics_with_their_count(run, capsys):
     assert genjax("eval", run, "--metrics", "swd", "--iwae-samples", "3", "--eval.examples", "24") == 0
     rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
@@ -216,6 +241,9 @@ def test_text_is_sampled_with_prompts(tmp_path, capsys):
     assert genjax(*argv, "--out", file) == 0
     texts = file.read_text()
     assert texts.count("def ") >= 2 and "class" in texts
+    restored = suite.restore(run)
+    drawn = restored.texts(restored.sample(2, prompt=("def ", "class"), max_new_tokens=4))
+    assert drawn[0].startswith("def ") and drawn[1].startswith("class")
     capsys.readouterr()
     assert genjax("eval", run) == 0
     rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])

@@ -31,24 +31,29 @@ def list_recipes(argv: list[str]) -> None:
 
 
 def train(argv: list[str]) -> None:
-    """Trains a recipe, or resumes it.
+    """Trains a recipe, or resumes a run; with another --out, starts a run like that one.
 
-    genjax train RECIPE [--out DIR] [--section.field VALUE ...]
+    genjax train RECIPE|RUN [--out DIR] [--section.field VALUE ...]
     """
     recipe, experiment, rest = recipe_argument("train", argv)
+    from genjax.recipes import CONFIG
+    from genjax.runs.directory import read_config
     from genjax.training.loop import train
+
+    place = Path("runs") / Path(recipe).stem
+    if (Path(recipe) / CONFIG).is_file():
+        place, recipe = Path(recipe), read_config(Path(recipe))["recipe"]
 
     sections = flags(type(experiment))
 
     @dataclasses.dataclass
     class TrainArgs:
         experiment: sections
-        out: Path | None = None  # run directory; None = runs/RECIPE. One that has checkpoints is resumed
+        out: Path = place  # run directory; one that has checkpoints is resumed
 
     args = parse(f"train {recipe}", TrainArgs, TrainArgs(experiment), rest)
-    out = args.out or Path("runs") / Path(recipe).stem
-    train(args.experiment, out, recipe=recipe)
-    print(f"{out}: samples/, metrics.jsonl, weights.safetensors, and report.html to look at")
+    train(args.experiment, args.out, recipe=recipe)
+    print(f"{args.out}: samples/, metrics.jsonl, weights.safetensors, and report.html to look at")
 
 
 def corpus(argv: list[str]) -> None:

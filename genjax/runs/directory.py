@@ -15,7 +15,7 @@ from genjax.spec import DataSpec
 
 __all__ = ["CONFIG", "load", "prepare", "read_config", "require_fitting", "require_inside", "settings"]
 
-CONFIG = "config.json"
+CONFIG = recipes.CONFIG
 RECIPE = "recipe.py"  # to be read, and run by nobody but who names it with --recipe
 
 # What may differ when a run is resumed: where it runs, what is shown, and how it is cut into pieces.

@@ -5,9 +5,8 @@ import dataclasses
 import math
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
@@ -15,19 +14,17 @@ from genjax.data import Dataset, Tokenizer, load_tokenizer, require_unchanged
 from genjax.data import load as load_data
 from genjax.engine.averages import EMA, Average
 from genjax.engine.engine import Engine
-from genjax.engine.state import TrainState, averaged
+from genjax.engine.state import TrainState
 from genjax.errors import UsageError, UserError, visible
 from genjax.experiment import Experiment, Mesh
 from genjax.files import absolute
-from genjax.models.base import Model, Params, Tree
 from genjax.runs import checkpoint as checkpoints
 from genjax.runs import posthoc_ema
 from genjax.runs.check import check
 from genjax.runs.directory import CONFIG, load, read_config
 from genjax.runtime.mesh import mesh_shape
-from genjax.spec import DataSpec
 
-__all__ = ["TOKENIZER", "OpenRun", "Restored", "open_run", "restore"]
+__all__ = ["TOKENIZER", "OpenRun", "open_run"]
 
 TOKENIZER = "tokenizer.json"
 
@@ -118,39 +115,6 @@ def _tokenizer(run: Path) -> Tokenizer | None:
         state = "another tokenizer than" if tokenizer else "missing: it is"
         raise UserError(f"'{run / TOKENIZER}' is {state} the one that the run was trained with")
     return tokenizer
-
-
-@dataclasses.dataclass(frozen=True)
-class Restored:
-    """A trained model. It unpacks into its first three fields: `model, params, state = genjax.restore(RUN)`."""
-
-    model: Model
-    params: Params
-    state: Tree  # the model's
-    tokenizer: Tokenizer | None  # of a model of text
-    spec: DataSpec  # of the data that it was trained on
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter((self.model, self.params, self.state))
-
-    def __getitem__(self, index: int) -> Any:
-        return tuple(self)[index]
-
-
-def restore(run: str | Path, checkpoint: str = "latest", ema: bool | float = True) -> Restored:
-    """The model of a run with its weights.
-
-    Args:
-      checkpoint: "latest", "best" or a step, as text.
-      ema: True = the moving average, where the run has one; False = the parameters of the last step; a number = the
-        power average of that sigma_rel, if the run was trained with `train.ema_power`.
-
-    Raises:
-      UsageError: a sigma_rel that no power average has.
-      UserError: no run directory, no checkpoint that loads, or no power averages to make one from.
-    """
-    opened = open_run(Path(run), checkpoint, ema=ema)
-    return Restored(opened.engine.model, *averaged(opened.state), opened.tokenizer, opened.engine.spec)
 
 
 def _fitting_mesh(experiment: Experiment) -> tuple[Mesh, list]:

@@ -14,7 +14,7 @@ from genjax.models.base import Layout
 from genjax.runs.grids import beside, image_grid
 from genjax.spec import Field, Image, Label, Tokens
 
-__all__ = ["save_outputs", "save_samples"]
+__all__ = ["field_texts", "save_outputs", "save_samples"]
 
 GIVEN = "given."  # stands before the name of a condition in a layout
 STRIPS = 8  # samples shown with their trajectory
@@ -64,7 +64,7 @@ def save_outputs(
         return [write_atomic(path, buffer.getvalue())]
     arrays = _arrays(outputs, given)
     words = {name: kind for name, kind in shown.items() if not isinstance(kind, Image)}
-    texts = {name: _texts(name, arrays, kind, tokenizer) for name, kind in words.items()}
+    texts = {name: field_texts(name, arrays, kind, tokenizer) for name, kind in words.items()}
     if path.suffix == ".txt":
         labels = all(isinstance(kind, Label) for kind in words.values())
         return [write_atomic(path, (_list(texts) if labels else _sheet(texts)).encode(errors="replace"))]
@@ -105,7 +105,7 @@ def _suffixes(shown: Mapping[str, Field]) -> list[str]:
     return [".png"] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
 
 
-def _texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, tokenizer: Any) -> list[str]:
+def field_texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, tokenizer: Any) -> list[str]:
     """What the rows of a field say; ids where there is no tokenizer, and numbers where classes have no names."""
     array = np.asarray(arrays[name])
     if isinstance(field, Label):

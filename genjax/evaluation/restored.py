@@ -1,0 +1,87 @@
+"""A trained model in Python: `genjax.restore(RUN)`."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genjax.data import Tokenizer
+from genjax.engine.state import averaged
+from genjax.errors import UsageError
+from genjax.evaluation.conditions import conditions
+from genjax.evaluation.sampling import draw
+from genjax.models.base import Model, Params, Tree
+from genjax.runs.restore import OpenRun, open_run
+from genjax.runs.sheets import field_texts
+from genjax.spec import DataSpec
+
+__all__ = ["Restored", "restore"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A trained model. It unpacks into its first three fields: `model, params, state = genjax.restore(RUN)`."""
+
+    model: Model
+    params: Params
+    state: Tree  # the model's
+    tokenizer: Tokenizer | None  # of a model of text
+    spec: DataSpec  # of the data that it was trained on
+    run: OpenRun = dataclasses.field(repr=False)  # the engine and the whole training state
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.model, self.params, self.state))
+
+    def __getitem__(self, index: int) -> Any:
+        return tuple(self)[index]
+
+    def sample(self, num: int = 16, *, seed: int = 0, **options: Any) -> dict[str, np.ndarray]:
+        """Samples, as `genjax sample` draws them.
+
+        Args:
+          num: how many; fewer come back where they are made from examples of the data, and it has fewer.
+          **options: the model's own, as in `genjax sample --help`: label=(3,), guidance=2.0, prompt="def " ...
+
+        Returns:
+          Arrays (num, ...) by field: images (num, H, W, C) in [-1, 1], `tokens` (num, T) beside `tokens_length`
+          (num,), ... `texts` writes tokens as text.
+
+        Raises:
+          UsageError: an option that the model has not, or that says something impossible; num < 1.
+          UserError: a model without samples, or one whose samples are made from data (those are drawn by
+            `genjax sample`).
+        """
+        known = {field.name for field in dataclasses.fields(self.model.Options)}
+        if unknown := sorted(set(options) - known):
+            raise UsageError(
+                f"{type(self.model).__name__} has no option {unknown[0]}: it has {', '.join(sorted(known))}"
+            )
+        if num < 1:
+            raise UsageError(f"num={num}: take at least one sample")
+        chosen = self.model.check(self.model.Options(**options))
+        if needs := self.model.needs(chosen):
+            raise UsageError(f"these samples are made from `{needs[0]}` of the data: draw them with `genjax sample`")
+        given, chosen = conditions(self.model, chosen, self.spec, None, self.tokenizer, num)
+        return draw(self.run.engine, self.run.state, given, seed=seed, options=chosen)
+
+    def texts(self, outputs: dict[str, np.ndarray], field: str = "tokens") -> list[str]:
+        """What the rows of a field of samples say: text for tokens, names for labels."""
+        return field_texts(field, outputs, (self.spec.fields | self.model.outputs(self.spec))[field], self.tokenizer)
+
+
+def restore(run: str | Path, checkpoint: str = "latest", ema: bool | float = True) -> Restored:
+    """The model of a run with its weights.
+
+    Args:
+      checkpoint: "latest", "best" or a step, as text.
+      ema: True = the moving average, where the run has one; False = the parameters of the last step; a number = the
+        power average of that sigma_rel, if the run was trained with `train.ema_power`.
+
+    Raises:
+      UsageError: a sigma_rel that no power average has.
+      UserError: no run directory, no checkpoint that loads, or no power averages to make one from.
+    """
+    opened = open_run(Path(run), checkpoint, ema=ema)
+    return Restored(opened.engine.model, *averaged(opened.state), opened.tokenizer, opened.engine.spec, opened)
