@@ -6,8 +6,12 @@ from genjax.networks.classifier import ConvClassifier
 from genjax.networks.dit import DiTConfig, dit
 from genjax.networks.gan import DCGAN, MLPGAN, GANConfig
 from genjax.networks.patch import PatchGAN
+from genjax.networks.pix_unet import PixUNet
+from genjax.networks.r3gan import R3GANConfig
 from genjax.networks.resnet import ResNet
+from genjax.networks.song_unet import SongUNetConfig
 from genjax.networks.spatial_autoencoder import SpatialAutoencoder
+from genjax.networks.stylegan2 import StyleGAN2Config
 from genjax.networks.unet import UNetConfig
 
 __all__ = [
@@ -21,8 +25,12 @@ __all__ = [
     "DiTConfig",
     "GANConfig",
     "PatchGAN",
+    "PixUNet",
+    "R3GANConfig",
     "ResNet",
+    "SongUNetConfig",
     "SpatialAutoencoder",
+    "StyleGAN2Config",
     "UNetConfig",
     "dit",
 ]

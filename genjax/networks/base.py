@@ -16,6 +16,7 @@ class Denoiser:
     """
 
     rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
+    augmentable: ClassVar[bool] = False  # whether the module takes `augment_BA`
 
     @property
     def stack(self) -> Self | None:
@@ -34,6 +35,7 @@ class Denoiser:
 
         `noise_B` is the level of noise. `label_B` is None where there is no label; with it, `classes` stands for "no
         label", and 0 classes for data without labels. `index_B`, the examples' positions in the global batch, turns
-        dropout on where it is not None.
+        dropout on where it is not None. An `augmentable` network is trained on augmented images with a fifth argument,
+        `augment_BA`: what was done to each; without it nothing was.
         """
         raise NotImplementedError

@@ -34,6 +34,7 @@ __all__ = [
     "LabelledLatent",
     "MLPDiscriminator",
     "MLPGenerator",
+    "Recognition",
 ]
 
 Array = jax.Array
@@ -148,6 +149,20 @@ class Judgement(nn.Module):
             pooled_BF = h.reshape(h.shape[0], -1, h.shape[-1]).mean(1).astype(jnp.float32)
             logit += (nn.Embed(self.classes, h.shape[-1])(label_B) * pooled_BF).sum(-1)
         return logit
+
+
+class Recognition(nn.Module):
+    """Features (B, ...) of a discriminator -> (B, outputs) float32: InfoGAN's Q (arXiv:1606.03657, appendix C.1)."""
+
+    outputs: int
+    norm: Kind
+    dtype: str | None = None
+
+    @nn.compact
+    def __call__(self, h: Array, *, train: bool) -> Array:
+        x = nn.Dense(128, dtype=self.dtype)(h.reshape(h.shape[0], -1))
+        x = nn.leaky_relu(Norm(self.norm, self.dtype, scale_init)(x, train=train), 0.2)
+        return nn.Dense(self.outputs, dtype=self.dtype)(x).astype(jnp.float32)
 
 
 class DCGANGenerator(nn.Module):

@@ -30,6 +30,14 @@ class PatchGAN:
         if self.width < 1 or self.layers < 1:
             raise UsageError(f"PatchGAN: width {self.width} and layers {self.layers} must be positive")
 
+    def check(self, height: int, width: int, system: str) -> None:
+        """Raises UsageError for pictures so small that no logit is left of them."""
+        if min(height, width) <= (least := 2 ** (self.layers + 1)):
+            raise UsageError(
+                f"{system}: a PatchGAN of {self.layers} layers needs pictures of more than {least} pixels a side, not "
+                f"{height} x {width}: take fewer --model.discriminator.layers, or a larger --data.image-size"
+            )
+
     def discriminator(self, dtype: str | None = None) -> nn.Module:
         """Called as (images (B, H, W, C), train=..., features=False) -> logits (B, h, w) float32."""
         return PatchDiscriminator(self, dtype)

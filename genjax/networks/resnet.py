@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError
 from genjax.nn.conv import Upsample
+from genjax.nn.noise import Dropout
 from genjax.nn.norm import Kind, Norm
 from genjax.nn.sharding import BATCH, constrain
 from genjax.registry import register
@@ -30,22 +31,27 @@ class ResNet:
     halvings: int = 2
     blocks: int = 9
     norm: Kind = "instance"
+    dropout: float = 0.0  # inside the blocks: 0.5 is the noise of pix2pix where this is its generator
 
     def __post_init__(self):
         if min(self.width, self.halvings + 1, self.blocks + 1) < 1:
             raise UsageError("ResNet: width must be positive, halvings and blocks not negative")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"ResNet: dropout {self.dropout} must be in [0, 1)")
 
     def translator(self, channels: int, dtype: str | None = None) -> nn.Module:
-        """Called as (images (B, H, W, C), train=...) -> images (B, H, W, channels) float32 in [-1, 1]."""
+        """Called as (images (B, H, W, C), index (B,), train=...) -> images (B, H, W, channels) float32 in [-1, 1]."""
         return ResNetTranslator(self, channels, dtype)
 
 
 class ResNetTranslator(nn.Module):
-    """(B, H, W, C) -> (B, H, W, channels) float32 in [-1, 1], a tanh.
+    """(B, H, W, C), example numbers (B,) -> (B, H, W, channels) float32 in [-1, 1], a tanh.
 
     Borders are reflected, as in the paper. Departures: convolutions have no bias before a norm, which would take it
     away again, where the authors' code has one. A resolution is doubled by a convolution and depth-to-space, not
     by a transposed convolution (see `genjax.nn.conv`). Sides that 2 ** halvings does not divide are cropped at the end.
+    Without example numbers nothing is dropped. With features=True it returns (images, features): the pixels, and what
+    the encoder makes of them after each halving, the first block and the middle one (CUT, arXiv:2007.15651, C.1).
     """
 
     config: ResNet
@@ -53,7 +59,7 @@ class ResNetTranslator(nn.Module):
     dtype: str | None = None
 
     @nn.compact
-    def __call__(self, x_BHWC: Array, *, train: bool) -> Array:
+    def __call__(self, x_BHWC: Array, index_B: Array | None = None, *, train: bool, features: bool = False):
         c, (height, width) = self.config, x_BHWC.shape[1:3]
         options = dict(use_bias=c.norm == "none", kernel_init=INIT, dtype=self.dtype)
 
@@ -66,17 +72,20 @@ class ResNetTranslator(nn.Module):
             return constrain(x, BATCH, None, None, None)
 
         x = end(conv(x_BHWC, c.width, 7, "first"), "first")
+        hidden = [x_BHWC]
         for i in range(c.halvings):
             down = nn.Conv(c.width * 2 ** (i + 1), (3, 3), 2, 1, name=f"down_{i}", **options)
-            x = end(down(x), f"down_{i}")
+            hidden.append(x := end(down(x), f"down_{i}"))
         for i in range(c.blocks):
             y = end(conv(x, x.shape[-1], 3, f"block_{i}_in"), f"block_{i}_in")
-            y = conv(y, x.shape[-1], 3, f"block_{i}_out")
+            y = conv(Dropout(c.dropout, name=f"block_{i}_dropout")(y, index_B), x.shape[-1], 3, f"block_{i}_out")
             x = x + Norm(c.norm, self.dtype, name=f"block_{i}_out_norm")(y, train=train)
+            hidden += [x] if i in (0, c.blocks // 2) else []
         for i in reversed(range(c.halvings)):
             x = end(Upsample(c.width * 2**i, name=f"up_{i}", **options)(x), f"up_{i}")
         x = conv(x[:, :height, :width], self.channels, 7, "last", use_bias=True)
-        return jnp.tanh(x.astype(jnp.float32))
+        x = jnp.tanh(x.astype(jnp.float32))
+        return (x, hidden) if features else x
 
 
 def reflected(x_BHWC: Array, border: int) -> Array:

@@ -19,13 +19,14 @@ from genjax.errors import UsageError
 from genjax.nn.attend import Attend
 from genjax.nn.attention import Implementation, Mask
 from genjax.nn.cache import Cache
+from genjax.nn.embedding import sinusoids
 from genjax.nn.feed import Activation, Feed
 from genjax.nn.noise import Dropout
 from genjax.nn.positions import RelativeBias
 from genjax.nn.sharding import BATCH, constrain
 from genjax.nn.stack import Remat, stacked
 
-__all__ = ["INIT", "RULES", "Block", "Caches", "Config", "Shared", "Transformer", "empty_cache"]
+__all__ = ["INIT", "RULES", "Block", "Caches", "Config", "Shared", "Transformer", "empty_cache", "norm", "sines"]
 
 Array = jax.Array
 
@@ -41,6 +42,8 @@ class Config:
     """Hyper-parameters of every transformer of text. The defaults are GPT-2's.
 
     Llama: positions="rope", norm="rms", mlp="swiglu", tied=False, bias=False.
+    Vaswani et al. 2017: positions="sinusoidal", embedding_scale=width**0.5, order="post",
+      embedding_norm=False, mlp="relu".
     BERT: order="post", mlp="gelu_exact", eps=1e-12.
     T5: positions="relative", norm="rms", mlp="relu", bias=False, score_scale=1.0, eps=1e-6, logit_scale=width**-0.5.
     T5 1.1: as T5, but for mlp="geglu", tied=False and no logit_scale.
@@ -55,13 +58,15 @@ class Config:
     context: int | None = None  # None = the data's
     vocabulary: int | None = None  # None = the data's
     dropout: float = 0.0
-    positions: Literal["learned", "rope", "relative"] = "learned"  # relative: a bias of the scores by distance
+    positions: Literal["learned", "sinusoidal", "rope", "relative"] = "learned"  # relative: a bias of the scores
     norm: Literal["layer", "rms"] = "layer"
     eps: float = 1e-5  # of the norms
-    order: Literal["pre", "post"] = "pre"  # norms before each part, or after each sum, the embeddings' too
+    order: Literal["pre", "post"] = "pre"  # norms before each part, or after each sum
+    embedding_norm: bool = True  # with order "post", after the sum of the embeddings too
     mlp: Activation = "gelu"  # gelu: by tanh; swiglu and geglu have a gate
     score_scale: float | None = None  # of attention's scores; None = 1 / sqrt(size of a head)
     tied: bool = True  # the head is the embedding
+    embedding_scale: float = 1.0  # of the embeddings that the first block reads
     logit_scale: float = 1.0  # of the features that the head reads
     bias: bool = True
     vocabulary_multiple: int = 128  # ids are padded to it, for the hardware's tiles and `tensor`
@@ -81,6 +86,8 @@ class Config:
             )
         if self.positions == "rope" and self.size % 2:
             raise UsageError(f"{name}: rope needs an even width / heads, not {self.size}")
+        if self.positions == "sinusoidal" and self.width % 2:
+            raise UsageError(f"{name}: sinusoidal positions need an even width, not {self.width}")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"{name}: dropout is {self.dropout}, must be in [0, 1)")
 
@@ -198,6 +205,10 @@ class Transformer(nn.Module):
         c, t, start = self.config, tokens_BT.shape[1], 0 if shared.mask.start is None else shared.mask.start
         # Whole rows for the look-up: with rows split over fsdp, XLA would replicate the activations instead.
         x_BTD = jnp.take(constrain(table_VD, "tensor", None), tokens_BT, axis=0)
+        if c.embedding_scale != 1.0:
+            x_BTD = x_BTD * c.embedding_scale
+        if c.positions == "sinusoidal":
+            x_BTD += sines(shared.mask.positions(t), c.width).astype(x_BTD.dtype)
         if c.positions == "learned":
             table = self.param("positions", INIT, (c.context, c.width))
             if shared.mask.segments_BT is None:
@@ -207,7 +218,7 @@ class Transformer(nn.Module):
             x_BTD += rows.astype(x_BTD.dtype)
         if kinds:
             x_BTD += jnp.take(self.param("kinds", INIT, (kinds, c.width)), kind_BT, axis=0).astype(x_BTD.dtype)
-        if c.order == "post":
+        if c.order == "post" and c.embedding_norm:
             x_BTD = norm(c, "embedding_norm")(x_BTD)
         x_BTD = constrain(Dropout(c.dropout)(x_BTD, shared.index_B), BATCH, None, None)
         if c.positions == "relative":
@@ -217,6 +228,12 @@ class Transformer(nn.Module):
         blocks = stacked(Block, layers=c.layers, remat=c.remat, unroll=c.unroll or 1)(c, cross, name="blocks")
         (x_BTD, caches), _ = blocks((x_BTD, caches), jnp.arange(c.layers), shared)
         return norm(c, "final_norm")(x_BTD) if c.order == "pre" else x_BTD, caches
+
+
+def sines(position_BT: Array, width: int) -> Array:
+    """(B, T, D) or (T, D), section 3.5 of Vaswani et al. 2017; as in their code all sines, then all cosines."""
+    waves = sinusoids(position_BT.reshape(-1), width)
+    return jnp.roll(waves, width // 2, axis=-1).reshape(*position_BT.shape, width)
 
 
 # Megatron's split (Shoeybi et al. 2019): columns, then rows, one all-reduce each; fsdp on the other side.

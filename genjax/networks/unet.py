@@ -6,7 +6,7 @@ Shapes: B batch, H height, W width, C channels, E features of the condition.
 
 import dataclasses
 import math
-from typing import Literal, Self
+from typing import Self
 
 import flax.linen as nn
 import jax
@@ -14,22 +14,15 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError
 from genjax.networks.base import Denoiser
-from genjax.nn.attend import Attend
 from genjax.nn.attention import Implementation
 from genjax.nn.dense import Dense
 from genjax.nn.embedding import sinusoids
-from genjax.nn.noise import Dropout
-from genjax.nn.norm import GroupNorm
-from genjax.nn.sharding import BATCH, constrain
+from genjax.nn.residual import INIT, AttentionBlock, ResBlock, Style, conv, enlarge, norm
 from genjax.registry import register
 
 __all__ = ["UNet", "UNetConfig"]
 
 Array = jax.Array
-
-INIT = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")  # DDPM's
-QKV_INIT = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # of three such matrices side by side
-ZEROS = nn.initializers.zeros
 
 
 @register
@@ -48,6 +41,8 @@ class UNetConfig(Denoiser):
     heads: int = 1
     head_channels: int | None = None  # instead of heads
     dropout: float = 0.0
+    epsilon: float = 1e-5  # of the group norms: ADM's, as PyTorch's; TensorFlow's, and so DDPM's, is 1e-6
+    ddpm_sinusoids: bool = False  # the noise level is embedded as in DDPM's code, not ADM's
     scale_shift: bool = False  # the noise level scales and shifts the normalized activations, instead of being added
     resample_blocks: bool = False  # resolution changes within residual blocks
     attention_implementation: Implementation = "auto"
@@ -57,8 +52,10 @@ class UNetConfig(Denoiser):
             raise UsageError("UNetConfig: channels, multipliers, blocks and heads must be positive")
         if self.head_channels is not None and self.head_channels < 1:
             raise UsageError(f"UNetConfig: head_channels {self.head_channels} must be positive")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"UNetConfig: dropout {self.dropout} must be in [0, 1)")
+        if not (0 <= self.dropout < 1 and self.epsilon > 0):
+            raise UsageError(
+                f"UNetConfig: dropout {self.dropout} must be in [0, 1), and epsilon {self.epsilon} positive"
+            )
 
     def check(self, shape: tuple[int, int, int]) -> None:
         """Raises UsageError where images of this shape (H, W, C) are too small for the levels, where no level has an
@@ -85,80 +82,6 @@ class UNetConfig(Denoiser):
 
     def build(self, out_channels: int, classes: int, dtype: str | None) -> nn.Module:
         return UNet(self, out_channels, classes, dtype)
-
-
-def enlarge(x_BHWC: Array) -> Array:
-    """Every pixel four times."""
-    b, h, w, c = x_BHWC.shape
-    return jnp.broadcast_to(x_BHWC[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)
-
-
-def shrink(x_BHWC: Array) -> Array:
-    """Means of 2x2 pixels; at an odd edge, of those there are."""
-    b, h, w, c = x_BHWC.shape
-    x = jnp.pad(x_BHWC, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
-    return x.reshape(b, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean((2, 4))
-
-
-class ResBlock(nn.Module):
-    """x + convolutions of x, conditioned between the two; the last convolution starts at zero.
-
-    The condition is added before the second norm (DDPM), or scales and shifts after it (ADM). `resample` changes
-    the resolution of both paths after the first norm (ADM).
-    """
-
-    features: int
-    scale_shift: bool
-    dropout: float
-    dtype: str | None
-    resample: Literal["none", "up", "down"] = "none"
-
-    @nn.compact
-    def __call__(self, x_BHWC: Array, condition_BE: Array, index_B: Array | None) -> Array:
-        dtype, features = self.dtype, self.features
-        y = nn.silu(norm(x_BHWC, dtype, "norm_in"))
-        if self.resample == "up":
-            x_BHWC, y = enlarge(x_BHWC), conv(features, dtype, "in")(enlarge(y))
-        elif self.resample == "down":
-            x_BHWC, y = shrink(x_BHWC), conv(features, dtype, "in")(shrink(y))
-        else:
-            y = conv(features, dtype, "in")(y)
-
-        dense = Dense((1 + self.scale_shift) * features, kernel_init=INIT, dtype=dtype, name="condition")
-        condition_B11C = dense(nn.silu(condition_BE))[:, None, None]
-        if self.scale_shift:
-            scale, shift = jnp.split(condition_B11C, 2, axis=-1)
-            y = norm(y, dtype, "norm_out") * (1 + scale) + shift
-        else:
-            y = norm(y + condition_B11C, dtype, "norm_out")
-        y = conv(features, dtype, "out", init=ZEROS)(Dropout(self.dropout)(nn.silu(y), index_B))
-        if x_BHWC.shape[-1] != features:
-            x_BHWC = Dense(features, kernel_init=INIT, dtype=dtype, name="skip")(x_BHWC)
-        return constrain(x_BHWC + y, BATCH, None, None, None)
-
-
-class AttentionBlock(nn.Module):
-    """x + self-attention of the pixels of x; its output starts at zero."""
-
-    heads: int
-    implementation: Implementation
-    dtype: str | None
-
-    @nn.compact
-    def __call__(self, x_BHWC: Array) -> Array:
-        b, h, w, c = x_BHWC.shape
-        x_BTC = norm(x_BHWC, self.dtype, "norm").reshape(b, h * w, c)
-        attend = Attend(
-            self.heads,
-            layout="thirds",
-            implementation=self.implementation,
-            kernel_init=QKV_INIT,
-            out_init=ZEROS,
-            dtype=self.dtype,
-            name="attention",
-        )
-        y_BTC, _ = attend(x_BTC)
-        return constrain(x_BHWC + y_BTC.reshape(x_BHWC.shape), BATCH, None, None, None)
 
 
 class UNet(nn.Module):
@@ -189,13 +112,14 @@ class UNet(nn.Module):
         last = len(widths) - 1
         condition_BE = self._condition(noise_B, label_B)
 
+        style = Style(scale_shift=c.scale_shift, dropout=c.dropout, epsilon=c.epsilon, dtype=dtype)
+
         def block(x, features, name, resample="none"):
-            one = ResBlock(features, c.scale_shift, c.dropout, dtype, resample, name=name)
-            return one(x, condition_BE, index_B)
+            return ResBlock(features, style, resample, name=name)(x, condition_BE, index_B)
 
         def attend(x, name):
             heads = x.shape[-1] // c.head_channels if c.head_channels else c.heads
-            return AttentionBlock(heads, c.attention_implementation, dtype, name=f"{name}_attention")(x)
+            return AttentionBlock(heads, c.attention_implementation, style, name=f"{name}_attention")(x)
 
         def block_and_attention(x, features, name):
             x = block(x, features, name)
@@ -224,13 +148,14 @@ class UNet(nn.Module):
                 x = block(x, features, name, "up") if c.resample_blocks else conv(features, dtype, name)(enlarge(x))
                 x = x[:, : skips[-1].shape[1], : skips[-1].shape[2]]
 
-        x = nn.silu(norm(x, dtype, "norm"))
-        return conv(self.out_channels, dtype, "last", init=ZEROS)(x).astype(jnp.float32)
+        x = nn.silu(norm(x, style, "norm"))
+        return conv(self.out_channels, dtype, "last", init=nn.initializers.zeros)(x).astype(jnp.float32)
 
     def _condition(self, noise_B: Array, label_B: Array | None) -> Array:
         dense = {"kernel_init": INIT, "dtype": self.dtype}
         width = 4 * self.config.channels
-        condition_BE = Dense(width, name="noise_in", **dense)(sinusoids(noise_B, self.config.channels))
+        waves = sinusoids(noise_B, self.config.channels, ddpm=self.config.ddpm_sinusoids)
+        condition_BE = Dense(width, name="noise_in", **dense)(waves)
         condition_BE = Dense(width, name="noise_out", **dense)(nn.silu(condition_BE))
         if self.classes:
             label_B = jnp.full(noise_B.shape, self.classes) if label_B is None else label_B
@@ -238,18 +163,3 @@ class UNet(nn.Module):
             table = nn.Embed(self.classes + 1, width, embedding_init=init, dtype=self.dtype, name="labels")
             condition_BE += table(label_B)
         return condition_BE
-
-
-def norm(x_BHWC: Array, dtype: str | None, name: str) -> Array:
-    """Group norm (Wu & He 2018) of 32 groups, as both papers; below 128 channels of four channels each.
-
-    A group of one channel would subtract the condition that DDPM adds to that channel.
-    """
-    channels = x_BHWC.shape[-1]
-    groups = math.gcd(channels, max(1, min(32, channels // 4)))
-    return GroupNorm(groups, 1e-5, dtype, name=name)(x_BHWC)
-
-
-def conv(features: int, dtype: str | None, name: str, stride: int = 1, init=INIT) -> nn.Module:
-    """A 3x3 convolution; the output has the input's size, divided by the stride and rounded up."""
-    return nn.Conv(features, (3, 3), stride, kernel_init=init, dtype=dtype, name=name)

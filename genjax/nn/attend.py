@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.nn.attention import Implementation, Mask, attention
+from genjax.nn.attention import Implementation, Mask, attention, attention_weights
 from genjax.nn.cache import Cache
 from genjax.nn.dense import Dense, DenseGeneral
 from genjax.nn.positions import rotate
@@ -26,6 +26,8 @@ class Attend(nn.Module):
       "apart": matrices "query", "key", "value", and "out" as a matrix too. Keys have no bias: it adds one number to all
         scores of a query, which softmax does not see.
     "out" is (H, C, D) but for "apart".
+
+    Where the collection "maps" is mutable, "weights" (B, H, T, S) of this call are left in it.
     """
 
     heads: int
@@ -67,6 +69,9 @@ class Attend(nn.Module):
             if k_BSKC is not None:
                 cache = cache.write(layer, 0 if self.cross else mask.start, k_BSKC, v_BSKC)
             k_BSKC, v_BSKC = cache.read(layer)
+        if self.is_mutable_collection("maps"):
+            weights_BHTS = attention_weights(q_BTHC, k_BSKC, mask, bias_BHTS=bias_BHTS, scale=self.scale)
+            self.sow("maps", "weights", weights_BHTS, reduce_fn=lambda _, new: new, init_fn=lambda: None)
         y_BTHC = attention(
             q_BTHC,
             k_BSKC,

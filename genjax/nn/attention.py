@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from genjax.nn.sharding import BATCH, fitting_spec, replica_axis
 
-__all__ = ["CAUSAL", "LANES", "Implementation", "Mask", "attention", "choose"]
+__all__ = ["CAUSAL", "LANES", "Implementation", "Mask", "attention", "attention_weights", "choose"]
 
 Array = jax.Array
 Implementation = Literal["auto", "xla", "cudnn", "splash"]
@@ -117,6 +117,19 @@ def attention(
         return jax.nn.dot_product_attention(
             q_BTHC, k_BSKC, v_BSKC, bias_BHTS, dense_B1TS, scale=scale, is_causal=causal, implementation="xla"
         )
+
+
+def attention_weights(
+    q_BTHC: Array, k_BSKC: Array, mask: Mask = Mask(), *, bias_BHTS: Array | None = None, scale: float | None = None
+) -> Array:
+    """(B, H, T, S) float32, what `attention` weighs values by: to look at."""
+    k_BSHC = jnp.repeat(k_BSKC, q_BTHC.shape[2] // k_BSKC.shape[2], axis=2)
+    scores_BHTS = jnp.einsum("bthc,bshc->bhts", q_BTHC, k_BSHC, preferred_element_type=jnp.float32)
+    scores_BHTS = scores_BHTS * (q_BTHC.shape[-1] ** -0.5 if scale is None else scale)
+    if bias_BHTS is not None:
+        scores_BHTS += bias_BHTS
+    seen_B1TS = mask.dense(q_BTHC.shape[1], k_BSKC.shape[1])[:, None]
+    return jax.nn.softmax(jnp.where(seen_B1TS, scores_BHTS, -jnp.inf), axis=-1)
 
 
 def _head_fits(size: int) -> bool:

@@ -11,15 +11,17 @@ __all__ = ["positions_2d", "sinusoids"]
 Array = jax.Array
 
 
-def sinusoids(value_B: Array, features: int) -> Array:
+def sinusoids(value_B: Array, features: int, *, ddpm: bool = False) -> Array:
     """(B, features) float32: cosines, then sines, of value * 10000^(-i / half) for i = 0 .. half - 1.
 
-    ADM's and DiT's released code. DDPM's has the sines first and divides by half - 1. An odd number of features
-    ends in a zero.
+    ADM's and DiT's released code. DDPM's, with `ddpm`, has the sines first and divides by half - 1. An odd number of
+    features ends in a zero.
     """
     half = features // 2
-    angle = value_B.astype(jnp.float32)[:, None] * 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    return jnp.pad(jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1), ((0, 0), (0, features % 2)))
+    divisor = max(half - 1, 1) if ddpm else half
+    angle = value_B.astype(jnp.float32)[:, None] * 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / divisor)
+    waves = [jnp.sin(angle), jnp.cos(angle)] if ddpm else [jnp.cos(angle), jnp.sin(angle)]
+    return jnp.pad(jnp.concatenate(waves, axis=-1), ((0, 0), (0, features % 2)))
 
 
 def positions_2d(height: int, width: int, features: int) -> np.ndarray:

@@ -31,7 +31,7 @@ def stacked(block: type[nn.Module], *, layers: int, remat: Remat = "none", unrol
         block = nn.remat(block, policy=REMAT_POLICIES[remat], prevent_cse=unroll > 1 or layers == 1)
     return nn.scan(
         block,
-        variable_axes={"params": 0},
+        variable_axes={"params": 0, "maps": 0},
         split_rngs={"params": True, "dropout": True},
         in_axes=(0, nn.broadcast),
         length=layers,

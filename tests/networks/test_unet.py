@@ -24,7 +24,7 @@ def inputs(size=8, channels=1, batch=2):
 
 def awake(net, *arrays):
     """Parameters without zeros, so that every path counts; drawn by shape, which spares compiling `init`."""
-    shapes = jax.eval_shape(net.init, jax.random.key(1), *arrays)
+    shapes = {"params": jax.eval_shape(net.init, jax.random.key(1), *arrays)["params"]}
     rng = np.random.default_rng(2)
     draw = lambda leaf: (rng.standard_normal(leaf.shape) / max(1, np.prod(leaf.shape[:-1])) ** 0.5).astype("f")  # noqa: E731
     return jax.tree.map(draw, shapes)
@@ -33,7 +33,7 @@ def awake(net, *arrays):
 def count(net, size, channels):
     shape = jax.ShapeDtypeStruct
     arguments = shape((1, size, size, channels), "float32"), shape((1,), "float32"), shape((1,), "int32")
-    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(net.init, jax.random.key(0), *arguments)))
+    return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(net.init, jax.random.key(0), *arguments)["params"]))
 
 
 def test_size_of_ddpm():

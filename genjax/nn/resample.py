@@ -1,0 +1,73 @@
+"""Doubled and halved resolution through the filter [1, 3, 3, 1], alone and with a 3x3 convolution (StyleGAN2).
+
+Between pixels the filter is bilinear interpolation; beyond the edges are zeros. With a convolution it is folded into
+the kernel: both are one 3x3 convolution at the lower resolution, before depth-to-space or after space-to-depth. A
+transposed convolution and a filter need half the multiplications, but the second derivatives of those, which gradient
+penalties take, are ten times slower on XLA:CPU, as are those of convolutions whose padding is not "SAME".
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.nn.conv import depth_to_space, space_to_depth
+
+__all__ = ["conv", "conv_down", "conv_up", "downsample", "upsample"]
+
+Array = jax.Array
+
+FOLDED = np.float32([[1, 0, 0], [3, 1, 0], [3, 3, 1], [1, 3, 3], [0, 1, 3], [0, 0, 1]]) / 8  # filter after filter
+
+
+def conv(x_BHWC: Array, kernel: Array, groups: int = 1) -> Array:
+    """(B, H, W, in) -> (B, H, W, out) by a kernel (k, k, in / groups, out)."""
+    form = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x_BHWC, kernel, (1, 1), "SAME", dimension_numbers=form, feature_group_count=groups
+    )
+
+
+def upsample(x_BHWC: Array) -> Array:
+    """(B, H, W, C) -> (B, 2H, 2W, C)."""
+    for axis in (1, 2):
+        before, here, after = _strided(x_BHWC, axis, 3, 1)
+        pair = jnp.stack([before + 3 * here, 3 * here + after], axis + 1) / 4
+        x_BHWC = pair.reshape(*here.shape[:axis], -1, *here.shape[axis + 1 :])
+    return x_BHWC
+
+
+def downsample(x_BHWC: Array) -> Array:
+    """(B, H, W, C) -> (B, H/2, W/2, C), of even sides."""
+    for axis in (1, 2):
+        a, b, c, d = _strided(x_BHWC, axis, 4, 2)
+        x_BHWC = (a + 3 * (b + c) + d) / 8
+    return x_BHWC
+
+
+def conv_up(x_BHWC: Array, kernel_33IO: Array) -> Array:
+    """(B, H, W, I) -> (B, 2H, 2W, O): the transposed convolution of stride 2, then the filter, times four.
+
+    Tap k of the kernel leads from pixel i to pixel 2 i + k, before the filter.
+    """
+    kernel = _folded(4 * kernel_33IO)[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
+    return depth_to_space(conv(x_BHWC, kernel.reshape(3, 3, kernel.shape[2], -1)))
+
+
+def conv_down(x_BHWC: Array, kernel_33IO: Array) -> Array:
+    """(B, H, W, I) -> (B, H/2, W/2, O): the filter, then a 3x3 convolution of stride 2."""
+    kernel = _folded(kernel_33IO).transpose(0, 2, 1, 3, 4, 5)
+    return conv(space_to_depth(x_BHWC), kernel.reshape(3, 3, -1, kernel.shape[-1]))
+
+
+def _folded(kernel_33IO: Array) -> Array:
+    """The six taps of filter and kernel along both axes, in pairs: (3, 2, 3, 2, I, O)."""
+    taps = FOLDED.astype(kernel_33IO.dtype)
+    kernel = jnp.einsum("hx,wy,xyio->hwio", taps, taps, kernel_33IO)
+    return kernel.reshape(3, 2, 3, 2, *kernel.shape[2:])
+
+
+def _strided(x: Array, axis: int, count: int, stride: int) -> list[Array]:
+    """Every `stride`-th pixel along an axis, from `count` places on, the first of them one before the image."""
+    x = jnp.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)])
+    length = x.shape[axis] - count + 1
+    return [jax.lax.slice_in_dim(x, k, k + length, stride, axis) for k in range(count)]
