@@ -40,9 +40,10 @@ class EntryOptim:
 
     name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     learning_rate: float = 1e-3  # the peak
-    schedule: Literal["constant", "linear", "cosine"] = "constant"  # after warm-up
+    schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "constant"  # after warm-up
     schedule_steps: int | None = None  # where linear and cosine end; None = as `optim` has it, or train.steps
     warmup_steps: int = 0  # linear, from 0
+    hold_steps: int = 0  # at the peak, before linear and cosine fall
     final_learning_rate: float = 0.0  # where linear and cosine end
     b1: float = 0.9  # adam and adamw
     b2: float = 0.999  # adam and adamw
@@ -85,6 +86,7 @@ class Train:
     backend: Literal["jit", "pmap"] = "jit"
     precision: Literal["float32", "bfloat16"] = "float32"  # of compute; parameters stay float32
     ema_decay: float = 0.0  # of the parameters' moving average, used for evaluation and samples; 0 = off
+    ema_ramp: Literal["tensorflow", "edm", "none"] = "tensorflow"  # how the decay begins; see engine/averages.py
     ema_power: tuple[float, ...] = ()  # sigma_rel of power averages, stored for post-hoc profiles (0.05 0.1); () = off
     ema_entries: tuple[str, ...] = ()  # which entries are averaged; () = all that are trained
     freeze: tuple[str, ...] = ()  # entries that stay as they are
@@ -123,6 +125,7 @@ class Eval:
     set_size: int = 1024  # real and generated examples that a metric on samples compares
     samples: int | None = None  # generated ones, where their number differs; None = as many as there are real ones
     features: str | None = None  # EXTRACTOR[:FILE] for metrics over features; None = the shipped one, for digits
+    best: str | None = None  # the validation metric that picks the best checkpoint, such as fd; None = the model's own
     grid: int = 64  # samples shown during training
     tasks: dict[str, Task] = dataclasses.field(default_factory=dict)  # by name; set in recipes
 

@@ -4,7 +4,8 @@
     genjax train dit_xl2_imagenet256 --data.path latents.npz --train.init-from first_stage=runs/kl_f8
 
 The paper's settings: linear DDPM of 1000 steps, learned variance, Adam at 1e-4 without warm-up, batch 256, 7M steps; it
-reaches FID 2.27 with --guidance 1.5 and 250 steps of --sampler ddpm.
+reaches FID 2.27 with --guidance 1.5 and 250 steps of --sampler ddpm. What differs is as in `dit_s2_latent`: no mirrored
+images, the latents' scale, bfloat16, the first stage.
 Not measured here: the data set could not be downloaded where this recipe was written.
 """
 

@@ -1,12 +1,12 @@
-"""The first stage of Stable Diffusion: the KL autoencoder with f = 8 and 83.65M parameters, 256x256 to 32x32 of 4.
+"""An L2 VAE with the network of Stable Diffusion's first stage: 83.65M parameters, 256x256 to 32x32 of 4 (f = 8).
 
     genjax train kl_f8 --data.path IMAGES
     genjax encode runs/kl_f8 --out latents.npz
 
 IMAGES is a folder. Beta is the paper's (Rombach et al. 2022, appendix G); widths, blocks, latent and the learning rate
 of 4.5e-6 for each example of a batch are those of its code. The parameters are those of diffusers' AutoencoderKL, but
-for its keys' biases, which have no effect. The paper's loss adds a perceptual and an adversarial term; without them
-this is a VAE of squared errors: expect blurred reconstructions. Not measured.
+for its keys' biases, which have no effect. The paper's loss has absolute errors, a perceptual and an adversarial term;
+this one has squared errors with one learned variance and nothing else, so expect blurred reconstructions. Not measured.
 """
 
 import dataclasses

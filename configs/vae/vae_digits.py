@@ -2,8 +2,11 @@
 
     genjax train vae_digits
 
-Time and result: 37 s for the whole command on 2 CPU cores (jax 0.10.2, 2026-11-25); validation ELBO -20.67 nats,
--log p(x) at most 20.56 nats by the importance-weighted bound of 16 samples, on the 297 digits held out.
+Time and result: 37 s for the whole command on 2 CPU cores (jax 0.10.2, 2026-11-25); validation ELBO -20.67 nats, -log
+p(x) at most 20.56 nats by the importance-weighted bound of 16 samples, on the 297 digits held out. `genjax eval RUN
+--metrics fd kid pr`, of 297 samples: Fréchet distance 0.66 [0.49, 0.83] in the shipped digits' features (training
+digits of the same labels 0.42), KID -0.0155 [-0.0188, -0.0122] (-0.0162), precision 0.987, recall 0.202 (0.872, 0.633):
+blurred and of little variety (2026-11-26).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.diffusion.process import Level, Process, clean, karras, numpy_for
+from genjax.diffusion.process import Level, Process, clean, numpy_for, ratios
 from genjax.errors import UsageError
 from genjax.registry import register
 
@@ -34,8 +34,9 @@ class DDPM(Process):
     zero_snr: bool = False  # the last level is pure noise (Lin et al. 2024, arXiv:2305.08891, algorithm 1)
 
     sampler: ClassVar = "ddim"
-    spacings: ClassVar = ("trailing", "leading", "linspace", "karras")
+    spacings: ClassVar = ("trailing", "leading", "linspace", "karras", "log_snr")
     posterior: ClassVar = True
+    clips: ClassVar = True
 
     def __post_init__(self):
         if self.schedule not in ("linear", "cosine"):
@@ -74,18 +75,19 @@ class DDPM(Process):
 
     def spacing(self, sampler: str) -> str:
         """On discrete steps the samplers of second order would lose it."""
-        return "karras" if sampler in ("heun", "dpmpp_2m") else self.spacings[0]
+        return {"heun": "karras", "dpmpp_2m": "log_snr"}.get(sampler, self.spacings[0])
 
     def _grid(self, steps: int, spacing: str) -> Level:
         """ "trailing" starts at the noisiest level, "linspace" ends at the least as well, and "leading", DDIM's own,
         only ends there (Lin et al. 2024, table 2; the names are diffusers'). With as many steps as the process has,
         all three visit every level. "karras": Karras et al. 2022, eq. 5 with rho = 7, between the process' least
         sigma / alpha and its largest, but at most MOST_NOISE: above, D is the mean of the data, and the cosine's last
-        levels, up to 20,000, would take up most of the grid.
+        levels, up to 20,000, would take up most of the grid. "log_snr": evenly in log(alpha / sigma) between the same
+        two (Lu et al. 2022, arXiv:2206.00927).
         """
-        if spacing == "karras":
+        if spacing in ("karras", "log_snr"):
             least, most = self.ratios
-            return clean(self.at(karras(least, min(most, MOST_NOISE), 7.0, steps)))
+            return clean(self.at(ratios(spacing, least, min(most, MOST_NOISE), 7.0, steps)))
         if spacing == "trailing":
             t = np.round(self.steps - np.arange(steps) * (self.steps / steps)) - 1
         elif spacing == "leading":

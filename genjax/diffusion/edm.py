@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from genjax.diffusion.process import Level, Process, clean, inside, karras, numpy_for
+from genjax.diffusion.process import Level, Process, clean, inside, numpy_for, ratios
 from genjax.errors import UsageError
 from genjax.registry import register
 
@@ -27,7 +27,7 @@ class EDM(Process):
     p_std: float = 1.2  # and its standard deviation
 
     sampler: ClassVar = "heun"
-    spacings: ClassVar = ("karras",)
+    spacings: ClassVar = ("karras", "log_snr")
 
     def __post_init__(self):
         if not 0 < self.sigma_min < self.sigma_max:
@@ -49,9 +49,13 @@ class EDM(Process):
         """Log-normal sigma."""
         return jnp.exp(self.p_mean + self.p_std * jax.scipy.special.ndtri(inside(u_B)))
 
+    def spacing(self, sampler: str) -> str:
+        """The paper's own, but for a sampler that walks evenly in log(sigma)."""
+        return "log_snr" if sampler == "dpmpp_2m" else self.spacings[0]
+
     def _grid(self, steps: int, spacing: str) -> Level:
-        """Karras et al. 2022, eq. 5."""
-        return clean(self.level(karras(self.sigma_min, self.sigma_max, self.rho, steps)))
+        """ "karras": Karras et al. 2022, eq. 5. "log_snr": evenly in log(sigma), as of DDPM."""
+        return clean(self.level(ratios(spacing, self.sigma_min, self.sigma_max, self.rho, steps)))
 
     def condition(self, level: Level) -> Array:
         """log(sigma) / 4 (Karras et al. 2022, table 1)."""

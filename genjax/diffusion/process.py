@@ -13,7 +13,7 @@ import numpy as np
 
 from genjax.errors import UsageError
 
-__all__ = ["Level", "Process", "clean", "diffuse", "expand", "inside", "karras", "numpy_for"]
+__all__ = ["Level", "Process", "clean", "diffuse", "expand", "inside", "numpy_for", "ratios"]
 
 Array = Any  # a JAX or a numpy array
 
@@ -46,12 +46,14 @@ class Process:
       spacings: of `grid`; the first is the default.
       posterior: discrete steps have a known posterior: the sampler "ddpm", variances and the variational bound.
       churns: noise may be added in between (`Churn`).
+      clips: whether the published samplers keep estimates of images in [-1, 1].
     """
 
     sampler: ClassVar[str]
     spacings: ClassVar[tuple[str, ...]]
     posterior: ClassVar[bool] = False
     churns: ClassVar[bool] = True
+    clips: ClassVar[bool] = False
 
     @property
     def starts_blind(self) -> bool:
@@ -121,8 +123,10 @@ def inside(u: Array) -> Array:
     return jnp.clip(u, 1e-7, 1 - 1e-7)
 
 
-def karras(sigma_min: float, sigma_max: float, rho: float, steps: int) -> np.ndarray:
-    """(steps,) levels of noise, falling (Karras et al. 2022, eq. 5)."""
+def ratios(spacing: str, sigma_min: float, sigma_max: float, rho: float, steps: int) -> np.ndarray:
+    """(steps,) sigma / alpha, falling: "karras" (Karras et al. 2022, eq. 5) or "log_snr", its limit for large rho."""
+    if spacing == "log_snr":
+        return np.geomspace(sigma_max, sigma_min, steps)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return (high + np.linspace(0, 1, steps) * (low - high)) ** rho
 

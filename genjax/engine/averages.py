@@ -1,8 +1,7 @@
 """Moving averages of what is trained: the plain exponential one, and EDM2's with a power-function profile.
 
-Plain: average <- d average + (1 - d) value, where d = min(ema_decay, (1 + step) / (10 + step)) as in TensorFlow's
-ExponentialMovingAverage: the ramp lets early averages forget the initialization. An entry is averaged in the steps
-that train it.
+Plain: average <- d average + (1 - d) value, where d = min(ema_decay, ramp(step)): a ramp lets early averages forget the
+initialization. An entry is averaged in the steps that train it.
 
 Power (Karras et al. 2023, arXiv:2312.02696, section 3.1): after step t the values of steps 1 ... t have weights in
 proportion to a power of their step, whatever the length of the run. `sigma_rel` is the profile's standard deviation
@@ -19,9 +18,14 @@ import numpy as np
 from genjax.errors import UsageError
 from genjax.models.base import Params
 
-__all__ = ["EMA", "Average", "create", "power_name", "sharpness", "update", "update_power"]
+__all__ = ["EMA", "RAMPS", "Average", "create", "power_name", "sharpness", "update", "update_power"]
 
 Tree = Any
+RAMPS: dict[str, Callable[[jax.Array], Any]] = {  # step (from 0) -> the largest decay
+    "tensorflow": lambda step: (1.0 + step) / (10.0 + step),  # its ExponentialMovingAverage with `num_updates`
+    "edm": lambda step: 0.5 ** (20.0 / step),  # a half-life of a twentieth of the steps so far (Karras et al. 2022)
+    "none": lambda step: 1.0,
+}
 WIDEST = 12**-0.5  # the sigma_rel of equal weights, gamma = 0; above it the latest steps would count least
 
 
@@ -69,9 +73,17 @@ def create(params: Params, model_state: Tree, entries: tuple[str, ...], decay: f
     )
 
 
-def update(ema: EMA, params: Params, model_state: Tree, entries: set[str], decay: float, step: jax.Array) -> EMA:
+def update(
+    ema: EMA,
+    params: Params,
+    model_state: Tree,
+    entries: set[str],
+    decay: float,
+    step: jax.Array,
+    ramp: str = "tensorflow",
+) -> EMA:
     """The averages after `step` (from 0), which has trained `entries` and left `params` and `model_state`."""
-    decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    decay = jnp.minimum(decay, RAMPS[ramp](step))
 
     def plain(old, new):
         return decay * old + (1 - decay) * new

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from genjax.errors import UsageError
@@ -36,17 +37,22 @@ def lazily(optim: EntryOptim, turns: Sequence[Turn], entry: str) -> tuple[EntryO
 
 
 def schedule(optim: EntryOptim, steps: int) -> optax.Schedule:
-    """Step (from 0) -> learning rate: linear warm-up, then constant, linear or cosine.
+    """Step (from 0) -> learning rate: linear warm-up, then constant, linear, cosine or inverse_sqrt.
 
-    The last two end at `schedule_steps` or else at `steps`; from there on the rate stays as it is.
+    Linear and cosine begin to fall after `hold_steps` and end at `schedule_steps` or else at `steps`; from there on the
+    rate stays as it is. inverse_sqrt is peak * (warm-up / step)^0.5 (Vaswani et al. 2017, equation 3).
     """
-    peak, final = optim.learning_rate, optim.final_learning_rate
-    decay_steps = max((optim.schedule_steps or steps) - optim.warmup_steps, 1)
+    peak, final, warm = optim.learning_rate, optim.final_learning_rate, max(optim.warmup_steps, 1)
+    hold = optim.hold_steps if optim.schedule in ("linear", "cosine") else 0
+    decay_steps = max((optim.schedule_steps or steps) - optim.warmup_steps - hold, 1)
     after = {
         "constant": lambda: optax.constant_schedule(peak),
+        "inverse_sqrt": lambda: lambda step: peak * (warm / (warm + jnp.maximum(step, 0))) ** 0.5,
         "linear": lambda: optax.linear_schedule(peak, final, decay_steps),
         "cosine": lambda: optax.cosine_decay_schedule(peak, decay_steps, alpha=final / peak if peak else 0.0),
     }[optim.schedule]()
+    if hold:
+        after = optax.join_schedules([optax.constant_schedule(peak), after], [hold])
     if not optim.warmup_steps:
         return after
     # The first step is step 0: it takes 1/warmup of the peak, not nothing.

@@ -125,7 +125,7 @@ def train_step(
         step=state.step + 1,
         params=params,
         opt_state=opt_state,
-        ema=averages.update(state.ema, params, model_state, updated, train.ema_decay, state.step),
+        ema=averages.update(state.ema, params, model_state, updated, train.ema_decay, state.step, train.ema_ramp),
         model_state=model_state,
     ), metrics
 

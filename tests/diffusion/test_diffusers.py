@@ -71,11 +71,16 @@ def exact(scheduler):
 
 
 def capped(scheduler):
-    """The scheduler with Karras' grid begun at sigma / alpha = 80: by default it begins at the process' most noise."""
+    """The scheduler with its grid begun at sigma / alpha = 80 at most: by default that is the process' most noise."""
     scheduler._convert_to_karras_of_all = scheduler._convert_to_karras
     scheduler._convert_to_karras = lambda in_sigmas, num_inference_steps: scheduler._convert_to_karras_of_all(
         in_sigmas=np.minimum(in_sigmas, 80.0), num_inference_steps=num_inference_steps
     )
+    if hasattr(scheduler, "_convert_to_lu"):  # of log sigma
+        lu = scheduler._convert_to_lu
+        scheduler._convert_to_lu = lambda in_lambdas, num_inference_steps: lu(
+            in_lambdas=np.minimum(in_lambdas, np.log(80.0)), num_inference_steps=num_inference_steps
+        )
     return scheduler
 
 
@@ -159,6 +164,7 @@ def test_ddpm_visits_every_step():
         ("trailing", "clean", 0.5),
         ("leading", "clean", 0.5),
         ("trailing", "least", 0.0),
+        ("leading", "least", 0.0),  # its DDIM steps down by 50 after "linspace" too, so there only the grid is compared
     ],
 )
 def test_ddim(monkeypatch, schedule, spacing, end, eta):
@@ -178,9 +184,10 @@ def test_ddim(monkeypatch, schedule, spacing, end, eta):
     np.testing.assert_array_equal(theirs.timesteps, grid.t[:-1])
     grid = grid if end == "clean" else least_end(grid, process)
     states = ours(process, grid, "ddim", eta=eta)
-    others = walk(theirs, states[0], lambda x, n: clean(x, grid, n), eta=eta)
-    for mine, other in zip(states[1:], others, strict=True):
+    others = walk(theirs, states[0], lambda x, n: clean(x, grid, min(n, len(grid.t) - 1)), eta=eta)
+    for mine, other in zip(states[1:], others, strict=(spacing, end) != ("leading", "least")):
         np.testing.assert_allclose(mine, other, **CLOSE)
+    np.testing.assert_allclose(states[-1], others[-1], **CLOSE)  # such a last step leads from the least noise to itself
 
 
 def test_linspace_and_zero_snr():
@@ -189,6 +196,32 @@ def test_linspace_and_zero_snr():
     process = DDPM(zero_snr=True)
     np.testing.assert_array_equal(theirs.timesteps, process.grid(20, "linspace").t[:-1])
     np.testing.assert_allclose(theirs.alphas_cumprod, process.level(np.arange(1000)).alpha ** 2, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_ddim_from_pure_noise(schedule):
+    """Zero terminal SNR with "trailing" steps and the target v, as Lin et al. 2024 sample."""
+    theirs = diffusers.DDIMScheduler(
+        beta_schedule=BETAS[schedule],
+        prediction_type="v_prediction",
+        clip_sample=False,
+        timestep_spacing="trailing",
+        rescale_betas_zero_snr=True,
+    )
+    process = DDPM(schedule, zero_snr=True)
+    theirs.alphas_cumprod = torch.from_numpy(process.level(np.arange(1000)).alpha ** 2)  # theirs are float32 sums
+    theirs.set_timesteps(20)
+    grid = process.grid(20, "trailing")
+    np.testing.assert_array_equal(theirs.timesteps, grid.t[:-1])
+    assert grid.alpha[0] < 1e-15
+
+    def velocity(x, n):
+        level, image = level_of(grid, n), clean(x, grid, n)
+        return level.alpha * (x - level.alpha * image) / level.sigma - level.sigma * image
+
+    states = ours(process, grid, "ddim")
+    for mine, other in zip(states[1:], walk(theirs, states[0], velocity), strict=True):
+        np.testing.assert_allclose(mine, other, **CLOSE)
 
 
 @pytest.mark.parametrize("spacing", ["karras", "trailing"])
@@ -221,13 +254,14 @@ def test_euler_and_heun(sampler, spacing):
         np.testing.assert_allclose(mine, other * np.float32(grid.alpha[n]), **CLOSE)
 
 
-@pytest.mark.parametrize("spacing", ["karras", "trailing"])
+@pytest.mark.parametrize("spacing", ["karras", "log_snr", "trailing"])
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_dpmpp_2m(schedule, spacing):
     theirs = diffusers.DPMSolverMultistepScheduler(
         beta_schedule=BETAS[schedule],
         prediction_type="sample",
         use_karras_sigmas=spacing == "karras",
+        use_lu_lambdas=spacing == "log_snr",
         timestep_spacing="trailing",
     )
     capped(exact(theirs)).set_timesteps(16)

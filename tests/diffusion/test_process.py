@@ -56,7 +56,7 @@ def test_grids(process, steps):
         if isinstance(process, DDPM):
             t = {"leading": (steps - 1) * (process.steps // steps)}.get(spacing, process.steps - 1)
             top = process.level(t).sigma
-            if spacing == "karras":  # at most Karras' own 80
+            if spacing in ("karras", "log_snr"):  # at most Karras' own 80
                 assert grid.sigma[0] / grid.alpha[0] <= 80 * (1 + 1e-9)
                 top = min(top, 80 / np.sqrt(1 + 80**2))
         else:
@@ -71,6 +71,9 @@ def test_spacings_of_ddpm():
     assert t("trailing") == [999, 749, 499, 249]
     assert t("leading") == [750, 500, 250, 0]
     assert t("linspace") == [999, 666, 333, 0]
+    grid = DDPM().grid(4, "log_snr")
+    np.testing.assert_allclose(np.diff(np.log(grid.sigma[:-1] / grid.alpha[:-1]), 2), 0, atol=1e-12)
+    assert grid.t[-2] == pytest.approx(0, abs=1e-9)
     for spacing in ("trailing", "leading", "linspace"):
         np.testing.assert_array_equal(DDPM().grid(1000, spacing).t, [*np.arange(1000)[::-1], 0])
 

@@ -51,6 +51,24 @@ def profile(sigma_rel: float, steps: int) -> np.ndarray:
     return np.diff(edges)
 
 
+def test_ramps():
+    """The largest decay of the first steps, and where the end is reached."""
+    step = jnp.asarray([0.0, 1.0, 90.0, 1e6])
+    np.testing.assert_allclose(ema.RAMPS["tensorflow"](step)[:3], [0.1, 2 / 11, 0.91], rtol=1e-6)
+    # a half-life of N / 20 images after N images: 0.5^(batch / half-life)
+    np.testing.assert_allclose(ema.RAMPS["edm"](step)[:3], [0, 0.5**20, 0.5 ** (512 / (90 * 512 / 20))], rtol=1e-6)
+    for ramp in ema.RAMPS.values():
+        assert ramp(step)[-1] > 0.9999 if np.ndim(ramp(step)) else ramp(step) == 1
+
+
+@pytest.mark.parametrize("ramp", ema.RAMPS)
+def test_a_ramp_reaches_the_average(ramp):
+    old, new = {"net": {"w": jnp.zeros(2)}}, {"net": {"w": jnp.ones(2)}}
+    average = ema.update(ema.EMA(old, {}, {}), new, {}, {"net"}, 0.5, jnp.int32(0), ramp)
+    expected = 1 - {"tensorflow": 0.1, "edm": 0.0, "none": 0.5}[ramp]
+    np.testing.assert_allclose(average.params["net"]["w"], expected)
+
+
 def drifting(steps: int) -> np.ndarray:
     """A trajectory like that of parameters in training: towards a goal, with noise."""
     random = np.random.default_rng(0)

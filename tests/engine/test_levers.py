@@ -11,7 +11,7 @@ from systems import TINY, batch, engine, spec_of, tiny
 import genjax
 from genjax.engine.engine import Engine
 from genjax.engine.step import due_turns
-from genjax.training.loop import steps_of_call
+from genjax.training.schedule import steps_of_call
 
 
 def with_model(name: str, **fields) -> Engine:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from genjax.diffusion import Estimate, Level, diffuse, likelihood
 from genjax.diffusion import target as targets
+from genjax.models.augment import augmented
 from genjax.models.base import Array, Batch, Params, Tree
 from genjax.models.diffusion.degradation import degrade
 from genjax.models.images import label_of
@@ -56,11 +57,12 @@ def errors(
         level_key, key = jax.random.split(key)
         u_B = noise.uniform(level_key, index_B)
     encode_key, noise_key, task_key, label_key, self_key, dropout_key = jax.random.split(key, 6)
-    x0 = model.space.encode(params, state, batch, encode_key)
+    x0, inputs = model.space.encode(params, state, batch, encode_key), given(model, batch, task_key)
+    if train and model.augment:  # of pixels, whose encoding draws nothing
+        x0, inputs["augment_BA"] = augmented(x0, encode_key, index_B, model.augment)
     level = model.process.level(model.process.draw(u_B))
     eps = noise.normal(noise_key, index_B, model.shape)
     x = diffuse(level, x0, eps)
-    inputs = given(model, batch, task_key)
     if train:
         inputs["dropout"] = (dropout_key, index_B)
         if model.conditional and model.label_dropout:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from genjax.diffusion import DDPM, Estimate, Level, Process, expand
 from genjax.diffusion import target as targets
 from genjax.errors import UsageError, UserError
+from genjax.models.augment import LABELS
 from genjax.models.base import (
     Array,
     Batch,
@@ -59,6 +60,7 @@ class Diffusion(Model):
     conditional: bool | None = None  # on the label; None = if there are labels
     label_dropout: float = 0.1  # share of labels left out in training, for classifier-free guidance
     task: Task = "none"  # restore an image instead of making one up
+    augment: float = 0.0  # training images are turned, scaled, moved: each with this probability (augment.py); 0 = off
     factor: int = 4  # super_resolution: how many times smaller the input is
     network: Denoiser = UNetConfig()  # noqa: RUF009, frozen
     likelihood_steps: int = 0  # evaluation: bits/dim by the probability-flow ODE in so many steps, from 20; 0 = none
@@ -83,6 +85,13 @@ class Diffusion(Model):
             raise UsageError("Diffusion: sigma_data and min_snr_gamma must be positive, vlb_weight not negative")
         if self.factor < 2:
             raise UsageError(f"Diffusion: factor {self.factor} must be at least 2")
+        if not 0 <= self.augment <= 1:
+            raise UsageError(f"Diffusion: augment {self.augment} must be in [0, 1]")
+        if self.augment and not (self.network.augmentable and self.space.pixels and self.task == "none"):
+            raise UsageError(
+                "Diffusion: augment is for making up images in pixels, with a network that can be told of it, such as "
+                "SongUNetConfig: set --model.augment 0"
+            )
         bits.check(self.likelihood_steps)
         if self.likelihood_steps and not self.space.pixels:
             raise UsageError("Diffusion: a likelihood of latents says nothing of the images: likelihood_steps 0")
@@ -140,7 +149,8 @@ class Diffusion(Model):
         height, width, channels = self.shape
         inputs = channels * (1 + self.self_conditioning) + degradation.channels(self.task, channels)
         x, label = jnp.zeros((1, height, width, inputs)), jnp.zeros((1,), jnp.int32) if self.conditional else None
-        return {"denoiser": self.denoiser.init(key, x, jnp.zeros((1,)), label)["params"], **params}, state
+        told = (None, jnp.zeros((1, LABELS))) if self.augment else ()
+        return {"denoiser": self.denoiser.init(key, x, jnp.zeros((1,)), label, *told)["params"], **params}, state
 
     def denoise(
         self,
@@ -152,6 +162,7 @@ class Diffusion(Model):
         label_B: Array | None = None,
         condition_BHWC: Array | None = None,
         dropout: tuple[Array, Array] | None = None,
+        augment_BA: Array | None = None,
     ) -> tuple[Estimate, Array]:
         """(D(x; level) with the learned variance, the network's output F).
 
@@ -162,6 +173,7 @@ class Diffusion(Model):
           label_B: classes, where the number of classes stands for "no label".
           condition_BHWC: what a task gives, as `degrade` makes it.
           dropout: (key, index_B) in training.
+          augment_BA: what was done to the images; None = nothing.
         """
         scale = targets.input_scale(self.target, expand(level, x_BHWC.ndim), self.sigma_data)
         inputs = [scale * x_BHWC]
@@ -177,6 +189,7 @@ class Diffusion(Model):
             jnp.broadcast_to(self.process.condition(level), x_BHWC.shape[:1]),
             label_B,
             index_B,
+            *(() if augment_BA is None else (augment_BA,)),
             rngs=None if key is None else {"dropout": key},
         )
         variance = None

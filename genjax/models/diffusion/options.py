@@ -25,15 +25,16 @@ class DiffusionOptions(LabelOptions):
 
     steps: int | None = None  # of the sampler; None = 50 (heun: 18)
     sampler: Literal["auto", "ddpm", "ddim", "euler", "heun", "dpmpp_2m"] = "auto"  # auto: ddim, EDM heun, flow euler
-    spacing: Literal["auto", "trailing", "leading", "linspace", "karras", "uniform"] = "auto"  # of the noise levels:
-    # DDPM has the first four (auto: trailing; karras for heun and dpmpp_2m), EDM karras, flow uniform
+    spacing: Literal["auto", "trailing", "leading", "linspace", "karras", "log_snr", "uniform"] = "auto"  # of noise
+    # levels: DDPM has the first five, EDM karras and log_snr, flow uniform; auto: karras for heun and EDM, log_snr for
+    # dpmpp_2m, trailing for DDPM's others
     end: Literal["clean", "least"] = "clean"  # ddim: the last step leads to the image, or to the process' least noise
     eta: float = 0.0  # ddim: 0 is deterministic, 1 as noisy as ddpm
     churn: float = 0.0  # heun: noise added over the whole of sampling, S_churn of EDM
     churn_min: float = 0.0  # from this sigma / alpha on, S_min
     churn_max: float = float("inf")  # up to this one, S_max
     churn_noise: float = 1.0  # its standard deviation, S_noise
-    clip: bool | None = None  # every estimate of the image to [-1, 1]; None = where images, not latents, are denoised
+    clip: bool | None = None  # every estimate of the image to [-1, 1]; None = with DDPM's images, not latents
     guidance: float = 1.0  # classifier-free; 1 = none
     guidance_interval: tuple[float, float] = (0.0, float("inf"))  # of sigma / alpha, where guidance acts
     init: str | None = None  # an image file to start from

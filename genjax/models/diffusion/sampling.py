@@ -49,7 +49,7 @@ def check(model: "Diffusion", options: DiffusionOptions) -> DiffusionOptions:
         )
     if options.clip and not model.space.pixels:
         raise UsageError("--clip: the latents that this model denoises have no bounds to clip to")
-    clip = model.space.pixels and not options.invert if options.clip is None else options.clip
+    clip = process.clips and model.space.pixels and not options.invert if options.clip is None else options.clip
     return dataclasses.replace(options, sampler=sampler, steps=steps, spacing=spacing, clip=clip)
 
 

@@ -12,7 +12,7 @@ from models.diffusion.small import IMAGES, INDEX, NAN, NET, awake, batch_of, tin
 from genjax import load_experiment
 from genjax.diffusion import DDPM, EDM, Estimate, Flow, Level
 from genjax.errors import UsageError, UserError
-from genjax.models import Diffusion, DiTConfig, UNetConfig
+from genjax.models import Diffusion, DiTConfig, SongUNetConfig, UNetConfig
 from genjax.models.diffusion.degradation import degrade, random_rectangle
 from genjax.networks.base import Denoiser
 from genjax.registry import KINDS, register
@@ -189,7 +189,48 @@ def test_a_network_of_your_own_trains_and_is_sampled(monkeypatch):
     assert out["image"].shape == (4, 8, 8, 1)
 
 
+SONG = SongUNetConfig(channels=8, multipliers=(1, 2), blocks=1, attention=(4,))
+
+
+def test_augmentation_is_told_in_training_and_unknown_to_evaluation_and_samples(monkeypatch):
+    told = []
+    apply = nn.Module.apply
+
+    def watched(module, *args, **kwargs):
+        told.append(args[5] if len(args) > 5 else None)
+        return apply(module, *args, **kwargs)
+
+    model = Diffusion(network=SONG, process=EDM(), target="edm", augment=0.5).resolve(IMAGES)
+    params = jax.tree.map(lambda p: p + 0.1, model.init(jax.random.key(0), IMAGES)[0])
+    assert params["denoiser"]["augment"]["kernel"].shape == (9, 8)
+    monkeypatch.setattr(nn.Module, "apply", watched)
+
+    def loss(train):
+        return model.loss("denoise", params, {}, batch_of(), jax.random.key(1), step=0, train=train).loss
+
+    assert loss(True) != loss(False)
+    np.testing.assert_array_equal(np.isin(told[0][:, :2], (0, 1)), True)
+    model.evaluate(params, {}, batch_of(), jax.random.key(1))
+    model.sample(params, {}, jax.random.key(0), batch_of(), model.Options(steps=2))
+    assert told[0].shape == (4, 9) and all(numbers is None for numbers in told[1:])
+
+
+def test_augmented_images_are_those_that_are_denoised():
+    """A network that knows nothing but x leaves the error of the augmented image: here of one turned upside down."""
+    model = Diffusion(network=SONG, process=EDM(), target="edm", augment=1.0, conditional=False).resolve(IMAGES)
+    params = model.init(jax.random.key(0), IMAGES)[0]
+    constant = batch_of() | {"image": np.full((4, 8, 8, 1), 0.3, np.float32)}  # looks the same from everywhere
+    losses = [
+        model.loss("denoise", params, {}, constant, jax.random.key(1), step=0, train=train).loss
+        for train in (True, False)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
 def test_parts_that_do_not_go_together_are_one_line():
+    for fields in ({"augment": 0.1}, {"augment": 0.1, "network": SONG, "task": "deblur"}, {"augment": 1.5}):
+        with pytest.raises(UsageError, match="augment"):
+            Diffusion(**fields)
     with pytest.raises(UsageError, match="Flow starts without any signal"):
         Diffusion(process=Flow(), target="epsilon")
     with pytest.raises(UsageError, match="DDPM starts without any signal"):
@@ -223,6 +264,8 @@ def test_published_sizes():
 
     cifar = DataSpec({"image": Image(32, 32, 3), "label": Label(10)})
     assert count("ddpm_cifar10", cifar) == 35_746_307  # Ho et al. 2020: 35.7M
+    assert count("edm_cifar10", cifar) == 55_735_299  # Karras et al. 2022: 55.7M
+    assert count("flow_cifar10", cifar) == 61_804_419  # Song et al.'s code: 61.8M
     imagenet = DataSpec({"image": Image(256, 256, 3), "label": Label(1000)})
     for recipe, millions in (("dit_s2_latent", 33), ("dit_xl2_imagenet256", 675)):  # Peebles & Xie 2022, table 4
         assert round(count(recipe, imagenet) / 1e6) == millions

@@ -118,6 +118,9 @@ def test_estimates_are_clipped_in_sampling_alone():
     assert largest(model.Options()) == largest(model.Options(guidance=3.0)) == 1.0
     assert largest(model.Options(clip=False)) > 1 and largest() > 1  # as in the ODE's likelihood
     assert not model.check(model.Options(init="x", invert=True)).clip
+    for process in (EDM(), Flow()):  # whose papers clip nothing
+        assert not (other := tiny(process=process, target="x0")).check(other.Options()).clip
+        assert other.check(other.Options(clip=True)).clip
     draw = jax.jit(model.sample, static_argnums=4)
     clipped, free = (
         draw(params, {}, jax.random.key(0), given, model.Options(steps=2, clip=clip))["image"] for clip in (None, False)
