@@ -1,11 +1,12 @@
-"""The memory there is, and one line for what would not fit, before anything is allocated."""
+"""The memory and the disk there are, and one line for what would not fit, before anything is allocated."""
 
 import os
+import shutil
 from pathlib import Path
 
 from genjax.errors import UserError
 
-__all__ = ["available", "readable", "require_room"]
+__all__ = ["available", "free_on_disk", "readable", "require_room"]
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -24,6 +25,11 @@ def available() -> int:
         except (OSError, ValueError):  # none, or "max"
             continue
     return free
+
+
+def free_on_disk(place: Path) -> int:
+    """Bytes that are free where a file is, or will be."""
+    return shutil.disk_usage(next(folder for folder in place.absolute().parents if folder.exists())).free
 
 
 def require_room(size: int, what: str, cure: str = "", there: int | None = None) -> None:

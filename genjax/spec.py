@@ -14,7 +14,7 @@ import numpy as np
 from genjax.errors import UserError
 from genjax.registry import register
 
-__all__ = ["DataSpec", "Field", "Image", "Label", "Latent", "Mask", "Real", "Tokens", "Values", "require"]
+__all__ = ["DataSpec", "Field", "Image", "Label", "Latent", "Mask", "Real", "States", "Tokens", "Values", "require"]
 
 
 class Values(NamedTuple):
@@ -147,15 +147,33 @@ class Tokens(Field):
 @register
 @dataclasses.dataclass(frozen=True)
 class Real(Field):
-    """NAME of this shape, float32."""
+    """NAME of this shape, float32; ragged: NAME_length () int32 says how many of its first dimension count."""
 
     shape: tuple[int, ...]
+    ragged: bool = False
 
     def values(self, length: int | None = None) -> Values:
         return Values(self.shape, "float32")
 
+    def arrays(self, name: str, length: int | None = None) -> dict[str, Values]:
+        counted = {f"{name}_length": Values((), "int32", 1, self.shape[0] + 1)} if self.ragged else {}
+        return super().arrays(name, length) | counted
+
     def describe(self) -> str:
         return f"numbers of shape {self.shape}"
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class States(Field):
+    """NAME (T,) int32 in [-1, states): the hidden state at each time of the sequence `of`; -1 where it has ended."""
+
+    length: int
+    states: int
+    of: str
+
+    def values(self, length: int | None = None) -> Values:
+        return Values((self.length,), "int32", -1, self.states)
 
 
 @register

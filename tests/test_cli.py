@@ -155,6 +155,13 @@ def test_sample_writes_what_was_asked_for(run, tmp_path, capsys):
         file = tmp_path / f"{mode}.npz"
         assert genjax("sample", run, "--num", "12", "--mode", mode, "--out", file) == 0
         assert np.load(file, allow_pickle=False)["image"].shape == (12, 8, 8, 1)
+    assert genjax("sample", run, "--num", "6", "--out", tmp_path / "six") == 0
+    with np.load(tmp_path / "prior.npz", allow_pickle=False) as archive:  # in ADM's layout
+        assert archive["arr_0"].dtype == np.uint8 and archive["arr_1"].tolist() == [*range(10), 0, 1]
+        pictures = [np.asarray(Image.open(file)) for file in sorted((tmp_path / "six").iterdir())]
+        assert len(pictures) == 6 and np.array_equal(pictures, archive["arr_0"][:6, ..., 0])
+    assert genjax("sample", run, "--num", "6", "--out", tmp_path / "six") == 1
+    assert "is not empty" in capsys.readouterr().err
     first, again, other = (tmp_path / f"{name}.npz" for name in "abc")
     for file, seed in ((first, 1), (again, 1), (other, 2)):
         assert genjax("sample", run, "--num", "5", "--seed", seed, "--out", file) == 0
@@ -189,17 +196,29 @@ def test_a_run_is_resumed_by_its_folder_and_another_started_like_it(run, tmp_pat
 
 def test_eval_prints_metrics_with_their_count(run, capsys):
     assert genjax("eval", run, "--metrics", "swd", "--iwae-samples", "3", "--eval.examples", "24") == 0
-    rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
-    assert set(rows) == {"elbo", "kl", "reconstruction", "nll_iwae3", "count", "swd"} and rows["count"] == "24"
+    rows = dict(line.split()[:2] for line in capsys.readouterr().out.splitlines()[2:])
+    assert set(rows) == {"elbo", "kl", "reconstruction", "nll_iwae3", "count", "swd297"} and rows["count"] == "24"
 
 
 def test_eval_compares_by_features_and_compare_shows_runs(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    argv = "--metrics fd kid is pr dc swd --samples 40 --iwae-samples 1 --eval.examples 24".split()
-    assert genjax("eval", run, *argv) == 0
-    rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])
-    names = ("fd", "kid", "is", "precision", "recall", "density", "coverage")
-    assert {f"{name}40_digits{end}" for name in names for end in ("", "_se")} | {"swd"} <= set(rows)
+    argv = "--metrics fd kid is pr dc swd auth --samples 40 --seeds 2 --iwae-samples 1 --eval.examples 24".split()
+    assert genjax("eval", run, *argv, "--temperature", "0.9") == 0
+    first, heads, *lines = capsys.readouterr().out.splitlines()
+    assert first.endswith("samples by temperature 0.9") and heads.split("  ")[-1] == "real images"
+    assert all(word in heads for word in ("mean of 2", "best of 2", "95% interval"))
+    rows = {line.split()[0]: line for line in lines if "/" not in line}
+    names = ("fd", "kid", "is", "precision", "recall", "density", "coverage", "authenticity")
+    assert {f"{name}40_digits" for name in names} | {"swd40"} <= set(rows)
+    assert all("[" in rows[f"{name}40_digits"] for name in names)
+    kept = json.loads((run / "evaluation" / "results.json").read_text())
+    fd = kept["fd40_digits"]
+    assert fd["step"] == 2 and fd["best"] == min(fd["seeds"]) and fd["how"] == "temperature 0.9" and fd["floor"] > 0
+    assert kept["elbo"]["how"] == "" and kept["elbo"]["floor"] is None
+    page = (run / "report.html").read_text()
+    assert "Nearest training images" in page and "arXiv:1706.08500, equation 6" in page and "fd40_digits" in page
+    assert genjax("eval", run, "--metrics", "swd", "--label", "3") == 2
+    assert "--label: samples that are measured have the labels" in capsys.readouterr().err
     assert genjax("eval", run, "--metrics", "fid", "--features", "digits") == 2
     assert "fid is the Fréchet distance over Inception's features" in capsys.readouterr().err
     copy = tmp_path / "copy"

@@ -57,6 +57,16 @@ def test_without_its_tokenizer_a_run_writes_no_ids_as_text(place, capsys):
     assert genjax("sample", run, "--num", "2") == 0
 
 
+def test_weights_of_another_tokenizer_are_refused(sound, tmp_path, capsys):
+    file, text = tmp_path / "w.safetensors", tmp_path / "other.txt"
+    assert genjax("export", sound / "text", "--out", file) == 0
+    text.write_text((sound / "text.txt").read_text().upper())  # as many characters, and other ones
+    argv = ["train", "gpt_pydoc", *SIZES, *GPT, "--data.tokenizer", "char", "--train.init-from", file]
+    assert genjax(*argv, "--data.path", text, "--out", tmp_path / "run") == 2
+    assert "was trained with another tokenizer than that of this data" in capsys.readouterr().err
+    assert genjax(*argv, "--data.path", sound / "text.txt", "--out", tmp_path / "run") == 0
+
+
 @pytest.mark.parametrize("entry", ["samples", "checkpoints", "tensorboard", "metrics.jsonl", "report.html"])
 def test_nothing_is_written_behind_a_link_in_a_run(sound, place, entry, capsys):
     run, outside = place / "image", place / "outside"
@@ -79,6 +89,11 @@ def test_the_data_that_a_run_of_another_user_names_is_read_only_where_asked(plac
         assert genjax(command, place / "image", *rest) == 1
         assert "is a run of another user, and names data to read" in capsys.readouterr().err
     assert genjax("eval", place / "image", "--data.path", place / "image.npz") == 0
+    saved = json.loads((place / "image" / "config.json").read_text())
+    saved["data"]["order"] = {"type": "Mixture", "others": {str(place / "text.txt"): 0.5}}
+    (place / "image" / "config.json").write_text(json.dumps(saved))
+    assert genjax("eval", place / "image", "--data.path", place / "image.npz") == 1
+    assert f"names data to read, {place / 'text.txt'}" in capsys.readouterr().err
 
 
 def test_what_comes_from_outside_does_not_speak_to_the_terminal(place, capsys):
@@ -99,13 +114,17 @@ def test_what_comes_from_outside_does_not_speak_to_the_terminal(place, capsys):
     "argv, words",
     [
         (["image", "--num", "200000000000"], "an array of so many numbers would take 800 GB"),
+        (["image", "--num", "2000000000"], "the conditions of 2000000000 samples would take 8 GB, and there are"),
+        (["image", "--num", "5000"], "5000 samples would take 1.28 MB, and there are 1 MB: take a smaller --num"),
         (["text", "--max-new-tokens", "1000000000000"], "an array of so many numbers would take 4 TB"),
         (["text", "--prompt", "\udcff"], "which is no character"),
         (["image", "--out", "gs://bucket/x.png"], "--out gs:/bucket/x.png: is an address"),
         (["image", "--out", "~nosuchuser/x.png"], "there is no such user"),
     ],
 )
-def test_options_that_mean_nothing(sound, argv, words, capsys):
+def test_options_that_mean_nothing(sound, argv, words, capsys, monkeypatch):
+    monkeypatch.setattr("genjax.evaluation.conditions.available", lambda: 16 * 10**9)
+    monkeypatch.setattr("genjax.cli.use.free_on_disk", lambda place: 10**6)
     assert genjax("sample", sound / argv[0], *argv[1:]) in (1, 2)
     assert words in capsys.readouterr().err
 

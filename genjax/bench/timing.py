@@ -32,7 +32,7 @@ from genjax.runs.environment import environment
 from genjax.runtime import distributed
 from genjax.runtime.host_memory import keep_freed_memory
 from genjax.spec import DataSpec
-from genjax.training.loop import steps_of_call
+from genjax.training.schedule import steps_of_call
 
 __all__ = ["describe", "measure"]
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import itertools
+import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from genjax.errors import UsageError, UserError
 
@@ -19,9 +21,12 @@ __all__ = [
     "check_folder",
     "first_argument",
     "open_run",
+    "progress",
     "recipe_argument",
     "run_argument",
 ]
+
+Part = TypeVar("Part")
 
 STARTED = time.perf_counter()
 
@@ -39,6 +44,7 @@ class RunArgs:
 
     checkpoint: str = "latest"  # latest, best, or a step
     ema: str = "true"  # false = not averaged; or the sigma_rel of a power average, of runs with --train.ema-power
+    average: int = 1  # the mean of this many of the newest checkpoints, instead of a moving average
     recipe: Path | None = None  # a recipe file that defines the run's system; it is executed
     data: DataPlace = DataPlace()
 
@@ -87,7 +93,18 @@ def open_run(run: Path, args: RunArgs, **changes) -> "OpenRun":
             ema = float(args.ema)
         except ValueError:
             raise UsageError(f"--ema {args.ema}: take true, false or a sigma_rel such as 0.07") from None
-    return restore.open_run(run, args.checkpoint, ema=ema, data_path=args.data.path, **changes)
+    return restore.open_run(run, args.checkpoint, ema=ema, average=args.average, data_path=args.data.path, **changes)
+
+
+def progress(parts: Iterable[Part], samples: int, count: Callable[[Part], int]) -> Iterator[Part]:
+    """The parts, with a line of how many samples are drawn and how long it will take, where it takes a while."""
+    from tqdm import tqdm
+
+    seldom = 0.5 if sys.stderr.isatty() else 30  # seconds
+    with tqdm(total=samples, unit=" samples", delay=5, mininterval=seldom, file=sys.stderr) as bar:
+        for part in parts:
+            yield part
+            bar.update(min(count(part), samples - bar.n))
 
 
 def check_folder(file: Path | None) -> None:

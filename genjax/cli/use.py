@@ -4,12 +4,14 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from genjax.cli.arguments import RunArgs, open_run, run_argument
+from genjax.cli.arguments import RunArgs, open_run, progress, run_argument
 from genjax.command_line import flags, parse
 from genjax.errors import UsageError, UserError
+from genjax.memory import free_on_disk, require_room
 
 __all__ = ["encode", "export", "sample"]
 
+DRAWN = 64  # samples, where nothing says how many
 SHEET = 4096  # most samples that share a picture or a page; further ones are written to NAME-part1, NAME-part2, ...
 
 
@@ -19,9 +21,12 @@ def sample(argv: list[str]) -> None:
     genjax sample RUN [--num N] [--seed S] [--out FILE] [--checkpoint STEP] [--ema SIGMA|false] [the model's options]
     """
     from genjax.evaluation.conditions import conditions
-    from genjax.evaluation.sampling import parts
+    from genjax.evaluation.sampling import parts, size_of_all
+    from genjax.evaluation.turned import turned
     from genjax.runs import directory as run
+    from genjax.runs.exports import save_archive, save_pictures
     from genjax.runs.sheets import save_outputs, save_samples
+    from genjax.spec import Image
 
     out, rest = run_argument("sample", argv)
     model = run.load(out)[0].model
@@ -32,29 +37,44 @@ def sample(argv: list[str]) -> None:
     @dataclasses.dataclass
     class SampleArgs(RunArgs):
         options: choices = dataclasses.field(default_factory=model.Options)
-        num: int = 64  # samples
+        num: int | None = None  # samples; None = one for each text to be translated, or 64
         seed: int = 0
-        out: Path | None = None  # .png, .txt or .npz; None = RUN/samples/sample-SEED
+        out: Path | None = None  # .png, .gif, .txt, .npz, or a folder of PNGs; None = RUN/samples/sample-SEED
 
     args = parse(f"sample {out}", SampleArgs, SampleArgs(), rest)
-    if args.num < 1 or not 0 <= args.seed < 2**32:
-        raise UsageError(f"--num {args.num} --seed {args.seed}: take at least one sample, and a seed in [0, 2^32)")
+    num = (args.options.count or DRAWN) if args.num is None else args.num
+    if num < 1 or not 0 <= args.seed < 2**32:
+        raise UsageError(f"--num {num} --seed {args.seed}: take at least one sample, and a seed in [0, 2^32)")
     opened = open_run(out, args, data=bool(model.needs(model.check(args.options))))
+    if getattr(args.options, "path", None) and not args.options.count:  # pictures, not texts
+        for picture in turned(opened, args.options, args.out or out / "samples" / "turned", args.seed):
+            print(picture)
+        return
     engine = opened.engine
     model, spec = engine.model, engine.spec
-    given, options = conditions(model, args.options, spec, opened.dataset, opened.tokenizer, args.num)
-    if (number := len(given["index"])) < args.num:
+    given, options = conditions(model, args.options, spec, opened.dataset, opened.tokenizer, num)
+    if (number := len(given["index"])) < num:
         print(f"genjax: {number} samples: the validation split has no more examples", file=sys.stderr)
     save = save_samples if args.out is None else save_outputs
     if args.out is None:
         run.require_inside(out)
     place = args.out or out / "samples" / f"sample-{args.seed}"
-    fields = spec.fields | model.outputs(spec)
-    most = None if place.suffix in (".npz", ".txt") else SHEET
+    fields, layout = spec.fields | model.outputs(spec), model.layout(model.check(args.options))
+    if number > SHEET:
+        size = size_of_all(engine, opened.state, given, seed=args.seed, options=options)
+        require_room(size, f"{number} samples", "take a smaller --num", there=free_on_disk(place))
+    most = None if place.suffix == ".txt" else SHEET
     drawn = parts(engine, opened.state, given, seed=args.seed, options=options, most=most)
+    watched = progress(drawn, number, lambda part: len(part[1]["index"]))
+    if args.out and place.suffix == ".npz":
+        print(save_archive(place, watched, fields, number))
+        return
+    if args.out and not place.suffix and any(isinstance(field, Image) for field in model.outputs(spec).values()):
+        print(save_pictures(place, watched, fields))
+        return
     for part, (outputs, rows) in enumerate(drawn):
         path = place.with_name(f"{place.stem}-part{part}{place.suffix}") if part else place
-        print(*save(path, outputs, fields, rows, model.layout(options), opened.tokenizer), sep="\n")
+        print(*save(path, outputs, fields, rows, layout, opened.tokenizer), sep="\n")
 
 
 @dataclasses.dataclass
@@ -72,7 +92,7 @@ def export(argv: list[str]) -> None:
     run, rest = run_argument("export", argv)
     args = parse(f"export {run}", ExportArgs, ExportArgs(), rest)
     opened = open_run(run, args)
-    print(export_weights(opened.engine.model, opened.state, args.out or run / WEIGHTS))
+    print(export_weights(opened.engine.model, opened.state, args.out or run / WEIGHTS, opened.tokenizer))
 
 
 @dataclasses.dataclass

@@ -78,4 +78,4 @@ def _packed(dataset: Dataset) -> Dataset:
 
 def _with_splits(dataset: Dataset, splits: dict[str, Source]) -> Dataset:
     spec = DataSpec(dataset.spec.fields, *map(len, splits.values()))
-    return dataclasses.replace(dataset, spec=spec, **splits)
+    return dataclasses.replace(dataset, spec=spec, texts={}, **splits)  # in another order than they were

@@ -97,7 +97,8 @@ def label_ids(
         raise UserError(f"{place}: `{name}` must have one class for each example, not {joined.shape[1]}")
     joined = joined[:, 0]
     if joined.dtype == object:
-        numbers = all(isinstance(value, bool | int) or str(value).isdecimal() for value in joined)
+        whole = all(isinstance(value, bool | int) or str(value).isdecimal() for value in joined)
+        numbers = whole and all(len(str(value)) < 19 for value in joined)  # larger ones are names
         joined = joined.astype(np.int64) if numbers else joined.astype(str)
     if joined.dtype.kind == "S":
         joined = np.char.decode(joined, "utf-8", "replace")
@@ -114,7 +115,9 @@ def label_ids(
 
 
 def build_real(name: str, parts: list[Column], place: str) -> Built:
-    """Numbers of one shape."""
+    """Numbers of one shape; or sequences of them, of unequal length."""
+    if _ragged(parts):
+        return _build_sequences(name, parts, place)
     try:
         arrays = [np.stack([np.asarray(v, np.float32) for v in p]) if p.dtype == object else p for p in parts]
         arrays = [part.astype(np.float32) for part in arrays]
@@ -123,6 +126,31 @@ def build_real(name: str, parts: list[Column], place: str) -> Built:
     if len({part.shape[1:] for part in arrays}) > 1 or not all(np.isfinite(part).all() for part in arrays):
         raise UserError(f"{place}: `{name}` must be finite numbers of one shape in every split")
     return Real(arrays[0].shape[1:]), [Table({name: part}) for part in arrays]
+
+
+def _ragged(parts: list[Column]) -> bool:
+    return len({np.shape(row) for part in parts if part.dtype == object for row in part}) > 1
+
+
+def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
+    """Sequences (T, ...) that differ in T, padded with zeros."""
+    try:
+        rows = [[np.asarray(row, np.float32) for row in part] for part in parts]
+    except (ValueError, TypeError):
+        rows = []
+    every = [row for part in rows for row in part]
+    if not every or any(not row.ndim or row.shape[1:] != every[0].shape[1:] for row in every):
+        raise UserError(f"{place}: `{name}` is not numbers of one shape, nor sequences of such")
+    if not all(len(row) and np.isfinite(row).all() for row in every):
+        raise UserError(f"{place}: `{name}` has a sequence that is empty, or a number that is not finite")
+    longest = max(map(len, every))
+    sources = []
+    for part in rows:
+        padded = np.zeros((len(part), longest, *every[0].shape[1:]), np.float32)
+        for row, sequence in zip(padded, part):
+            row[: len(sequence)] = sequence
+        sources.append(Table({name: padded, f"{name}_length": np.array([len(row) for row in part], np.int32)}))
+    return Real(padded.shape[1:], ragged=True), sources
 
 
 def build_mask(name: str, parts: list[Column], place: str) -> Built:

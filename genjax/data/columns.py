@@ -87,8 +87,12 @@ def columns_dataset(
     builder = _Builder(data, place, list(parts), tokenizer, {ask.field: names.get(ask.column, ()) for ask in wanted})
     sources = builder.build(wanted, parts)
     spec = DataSpec(builder.fields, *map(len, sources))
-    noted = (*notes, *dropped, *builder.notes)
-    return Dataset(spec, *sources, tokenizer=builder.tokenizer, skipped=builder.skipped, unused=unused, notes=noted)
+    texts = {
+        split: {ask.field: columns[ask.field] for ask in wanted if ask.kind == "text"}
+        for split, columns in parts.items()
+    }
+    noted = {"unused": unused, "notes": (*notes, *dropped, *builder.notes), "skipped": builder.skipped}
+    return Dataset(spec, *sources, tokenizer=builder.tokenizer, texts=texts, **noted)
 
 
 def _blank(column: Column) -> Column:

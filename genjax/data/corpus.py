@@ -98,7 +98,7 @@ def corpus(data: Data, folder: Path, tokenizer: Tokenizer | None = None) -> Data
             raise UserError(f"{file}: {size} bytes instead of {count * dtype.itemsize}; make the corpus anew")
         tokens.append(np.memmap(file, dtype, mode="r"))
     train, validation = tokens
-    return windows_dataset(train, validation, data.context, tokenizer, str(folder), end=tokenizer.end_of_text)
+    return windows_dataset(train, validation, data.context, tokenizer, str(folder))
 
 
 def _check(texts: list[Path], out: Path, validation: float) -> None:

@@ -11,7 +11,7 @@ from genjax.data.draws import Draws
 from genjax.data.tokenizers import Tokenizer
 from genjax.errors import UserError
 from genjax.orders import Epochs, Examples, Order, Shape
-from genjax.spec import DataSpec, Field, Latent
+from genjax.spec import DataSpec, Field, Latent, Tokens
 
 __all__ = ["Dataset", "Source", "hold_out", "require_unchanged"]
 
@@ -53,6 +53,7 @@ class Dataset:
         atomic: the threads that decode need no lock.)
       unused: columns, arrays or features of the data that became no field.
       notes: what else the user should know, a line each.
+      texts: split -> field -> the texts (N,) themselves, whole, of fields of text: references of metrics.
     """
 
     spec: DataSpec
@@ -64,6 +65,7 @@ class Dataset:
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    texts: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Source]:
@@ -74,6 +76,9 @@ class Dataset:
     def shapes(self, batch_size: int, order: Order | None = None) -> tuple[Shape, ...]:
         """Every shape that a training batch may have."""
         return (order or self.order).shapes(self.train.examples, batch_size)
+
+
+FOLLOWS = ((Latent, "std"), (Tokens, "end"))  # from the examples, which may come and go
 
 
 def require_unchanged(dataset: Dataset, spec: DataSpec, tokenizer: Tokenizer | None) -> None:
@@ -94,8 +99,8 @@ def _change(name: str, then: Field, now: Field | None) -> str | None:
     if type(then) is not type(now):
         return f"`{name}` was {then.describe()}, and is {now.describe() if now else 'not there'} now"
     for attribute in dataclasses.fields(then):
-        if isinstance(then, Latent) and attribute.name == "std":
-            continue  # follows from the examples
+        if (type(then), attribute.name) in FOLLOWS:
+            continue
         before, after = getattr(then, attribute.name), getattr(now, attribute.name)
         if before != after:
             return f"the {attribute.name} of `{name}` was {before}, and is {after} now"

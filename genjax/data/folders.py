@@ -16,6 +16,7 @@ from genjax.data.tables import read_table, with_files
 from genjax.data.tokenizers import Tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
+from genjax.orders import Epochs
 from genjax.spec import DataSpec, Image
 
 __all__ = ["domains", "folder"]
@@ -109,14 +110,15 @@ def domains(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Datas
     """Two unpaired domains, `image_a` and `image_b`: the folders trainA and trainB; testA and testB, if they exist.
 
     They are laid out as for CycleGAN (Zhu et al. 2017). valA and valB validate, where they exist. Both domains are
-    shown alike: their sizes and channels are chosen together.
+    shown alike: their sizes and channels are chosen together. In the order of epochs, files of one name are pairs.
 
-    Raises UserError where a domain is missing or empty.
+    Raises UserError where a domain is missing or empty, or a picture of a pair.
     """
     if data.fields:
         raise UsageError(
             f"--data.fields {data.fields[0]}: the fields of two domains are {' and '.join(DOMAINS.values())}"
         )
+    pairs = isinstance(data.order, Epochs)
     parts: dict[str, dict[str, Files]] = {}
     for word, split in (("train", "train"), ("val", "validation"), ("test", "test")):
         folders = {name: path / f"{word}{letter}" for letter, name in DOMAINS.items()}
@@ -129,6 +131,8 @@ def domains(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Datas
         parts[split] = {name: Files.of(_images(place)[0]) for name, place in folders.items()}
         if empty := [folders[name] for name, files in parts[split].items() if not len(files)]:
             raise UserError(f"{empty[0]}: no images here: one of the two domains is empty")
+        if pairs:
+            _require_pairs(parts[split], folders)
     if "train" not in parts:
         raise UserError(f"{path}: needs the folders trainA and trainB")
     if "validation" not in parts:
@@ -140,13 +144,23 @@ def domains(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Datas
             parts[split] = {name: whole[name][ids[n]] for name, ids in held.items()}
     skipped: dict[str, str] = {}
     view, shape = choose_view(data, [files for part in parts.values() for files in part.values()], skipped, str(path))
+    views = dict.fromkeys(DOMAINS.values(), view)
     splits = [
-        Zip({name: encoded(data, {name: files}, {name: view}, skipped) for name, files in part.items()}, "random")
+        encoded(data, part, views, skipped)
+        if pairs
+        else Zip({name: encoded(data, {name: files}, {name: view}, skipped) for name, files in part.items()}, "random")
         for part in parts.values()
     ]
     return Dataset(
         DataSpec({name: Image(*shape) for name in DOMAINS.values()}, *map(len, splits)), *splits, skipped=skipped
     )
+
+
+def _require_pairs(part: dict[str, Files], folders: dict[str, Path]) -> None:
+    names = {field: {Path(files.name(i)).stem for i in files.ids_N} for field, files in part.items()}
+    for (field, place), other in zip(folders.items(), reversed(folders)):
+        if alone := sorted(names[field] - names[other]):
+            raise UserError(f"{place}: {alone[0]} has no partner of that name in {folders[other].name}")
 
 
 def _split(path: Path, notes: list[str]) -> tuple[Columns, tuple[str, ...]]:

@@ -48,6 +48,10 @@ def hf(data: Data, place: str | Path, tokenizer: Tokenizer | None = None) -> Dat
             continue
         columns = {}
         for column, feature in part.features.items():
+            if isinstance(feature, datasets.Translation):
+                texts = {name: [row[name] for row in part[column]] for name in feature.languages}
+                columns |= {name: objects(text) for name, text in texts.items()}
+                continue
             if (found := _column(datasets, part, column, feature, name, split)) is None:
                 unused.append(column)
             else:

@@ -150,11 +150,11 @@ def _with_companions(columns: dict[str, Column], place: Path) -> dict[str, Colum
     """NAME with NAME_length as lists of ids, NAME with NAME_present as rows with None among them."""
     columns = dict(columns)
     for name in list(columns):
-        if (length_N := columns.get(f"{name}_length")) is not None and columns[name].ndim == 2:
+        if (length_N := columns.get(f"{name}_length")) is not None and columns[name].ndim >= 2:
             width = columns[name].shape[1]
             fits = length_N.ndim == 1 and length_N.dtype.kind in "iu" and length_N.size
             if not fits or length_N.min() < 1 or length_N.max() > width:
-                raise UserError(f"{place}: {name}_length must be integers from 1 to {width}, the ids of a row")
+                raise UserError(f"{place}: {name}_length must be integers from 1 to {width}, how many of a row count")
             columns[name] = objects([row[:n] for row, n in zip(columns[name], columns.pop(f"{name}_length"))])
         if (present_N := columns.get(f"{name}_present")) is not None and name in columns:
             if present_N.ndim != 1 or present_N.dtype.kind not in "biu":

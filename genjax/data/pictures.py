@@ -12,13 +12,20 @@ from genjax.files import require_file
 __all__ = ["read_image", "read_mask"]
 
 
-def read_image(path: str, shape: tuple[int, int, int], flag: str) -> np.ndarray:
+def read_image(path: str, shape: tuple[int, int, int], flag: str, crop: bool = True) -> np.ndarray:
     """An image file as (H, W, C) float32 in [-1, 1], scaled and cropped at the centre to `shape`.
 
-    Raises UsageError, naming the `flag` it was given with, where it cannot be read.
+    Raises UsageError, naming the `flag` it was given with, where it cannot be read, or where crop=False and more than a
+    pixel of `shape` would have to be cut off.
     """
     height, width, channels = shape
     image = transforms.with_channels(_open(path, flag), channels)
+    scale = max(height / image.height, width / image.width)
+    if not crop and max(image.height * scale - height, image.width * scale - width) >= 1:
+        raise UsageError(
+            f"{flag} '{path}' is {image.width} x {image.height} pixels, and the model's images are {width} x {height}: "
+            "cut it to this shape, in any size"
+        )
     pixels = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC), np.uint8)
     return transforms.to_float(pixels.reshape(shape))
 

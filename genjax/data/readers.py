@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from genjax.errors import UsageError
 
-__all__ = ["READERS", "Reader", "for_path", "for_source", "prefixes", "register", "sources", "suffixes"]
+__all__ = ["READERS", "Reader", "for_path", "for_source", "is_source", "register", "sources", "suffixes"]
 
 Read = Callable[..., Any]  # a Dataset, which is not needed here
 
@@ -95,5 +95,6 @@ def suffixes() -> list[str]:
     return [suffix for reader in READERS.values() for suffix in reader.suffix]
 
 
-def prefixes() -> tuple[str, ...]:
-    return tuple(reader.prefix for reader in READERS.values() if reader.prefix)
+def is_source(place: str) -> bool:
+    """Whether it is the name of a source rather than a path, where either may stand."""
+    return place in sources() or place.startswith(tuple(reader.prefix for reader in READERS.values() if reader.prefix))

@@ -4,7 +4,21 @@ import dataclasses
 import math
 from pathlib import Path
 
-from genjax.data import corpus, folders, hf, npz, readers, tables, text, tfds  # noqa: F401  (they register themselves)
+from genjax.data import (  # noqa: F401  (they register themselves)
+    corpus,
+    earthquakes,
+    folders,
+    hf,
+    npz,
+    parallel,
+    phrases,
+    printed,
+    readers,
+    symbols,
+    tables,
+    text,
+    tfds,
+)
 from genjax.data.arrange import arrange
 from genjax.data.dataset import Dataset
 from genjax.data.tokenizers import Tokenizer
@@ -61,8 +75,8 @@ def _at(data: Data, path: Path, tokenizer: Tokenizer | None) -> Dataset:
 
 def _further(data: Data, place: str) -> Data:
     """The data of a mixture that `place` names, a source or a path, with the settings of `data`."""
-    known = place in readers.sources() or place.startswith(readers.prefixes())
-    return dataclasses.replace(data, source=place, path=None) if known else dataclasses.replace(data, path=place)
+    found = {"source": place, "path": None} if readers.is_source(place) else {"path": place}
+    return dataclasses.replace(data, **found)
 
 
 def _check(data: Data) -> None:

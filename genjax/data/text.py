@@ -15,7 +15,20 @@ from genjax.experiment import Data
 from genjax.orders import Examples
 from genjax.spec import DataSpec, Tokens
 
-__all__ = ["Padded", "TokenWindows", "closed", "closing", "pydoc", "text_dataset", "text_file", "windows_dataset"]
+__all__ = [
+    "Padded",
+    "TokenWindows",
+    "closed",
+    "closing",
+    "manual",
+    "pydoc",
+    "text_dataset",
+    "text_file",
+    "windows_dataset",
+]
+
+
+BLOCK = 2**20  # ids that are searched at a time: they may be memory-mapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,12 +108,9 @@ def windows_dataset(
     tokenizer: Tokenizer,
     name: str,
     test_N: np.ndarray | None = None,
-    end: int | None = None,
 ) -> Dataset:
     """Training begins a window at any token, validation at every T-th: its windows cover the split and share
     only the one token that is target of one and input of the next. A window counts T tokens as an example.
-
-    `end` is the id that closes the documents of the text, where one does.
     """
     parts = {"training": train_N, "validation": validation_N} | ({} if test_N is None else {"test": test_N})
     for split, tokens_N in parts.items():
@@ -112,11 +122,29 @@ def windows_dataset(
     train = TokenWindows(train_N, context, 1, tokenizer.vocabulary)
     held = [TokenWindows(part, context, context, tokenizer.vocabulary) for part in list(parts.values())[1:]]
     spec = DataSpec(
-        {"tokens": Tokens((context,), tokenizer.vocabulary, shifted=True, end=end)},
+        {"tokens": Tokens((context,), tokenizer.vocabulary, shifted=True, end=_end(train_N, tokenizer))},
         (len(train_N) - 1) // context,
         *map(len, held),
     )
     return Dataset(spec, train, *held, tokenizer=tokenizer)
+
+
+def _end(tokens_N: np.ndarray, tokenizer: Tokenizer) -> int | None:
+    """`Tokens.end` of a text: the end of text, where it closes documents of this one; None where line breaks do.
+
+    A text without either has its first id, which samples then start from.
+    """
+    if tokenizer.end_of_text is not None and _occurs(tokenizer.end_of_text, tokens_N):
+        return tokenizer.end_of_text
+    try:
+        lines = _occurs(int(tokenizer.encode("\n")[0]), tokens_N)
+    except UserError:  # it is none of the characters
+        lines = False
+    return None if lines else int(tokens_N[0])
+
+
+def _occurs(token: int, tokens_N: np.ndarray) -> bool:
+    return any((tokens_N[i : i + BLOCK] == token).any() for i in range(0, len(tokens_N), BLOCK))
 
 
 def text_dataset(data: Data, text: str, name: str, tokenizer: Tokenizer | None = None) -> Dataset:
@@ -160,6 +188,11 @@ def text_file(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Dat
 
 @readers.register("pydoc")
 def pydoc(data: Data, place: str, tokenizer: Tokenizer | None = None) -> Dataset:
+    """The topics of Python's own manual."""
+    return text_dataset(data, manual(), "pydoc", tokenizer)
+
+
+def manual() -> str:
     """The topics of Python's own manual (`pydoc_data.topics`), sorted by key: half a megabyte of English
     prose and code that every Python brings along. The text differs a little between versions of Python.
     """
@@ -169,4 +202,4 @@ def pydoc(data: Data, place: str, tokenizer: Tokenizer | None = None) -> Dataset
         raise UserError(
             "this Python lacks pydoc_data; install its full standard library, or use --data.path"
         ) from error
-    return text_dataset(data, "\n\n".join(topics[key] for key in sorted(topics)), "pydoc", tokenizer)
+    return "\n\n".join(topics[key] for key in sorted(topics))

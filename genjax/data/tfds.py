@@ -9,12 +9,13 @@ import numpy as np
 
 from genjax.data import readers, transforms
 from genjax.data.columns import columns_dataset, objects
+from genjax.data.compose import Zip
 from genjax.data.dataset import Dataset, Source, hold_out
 from genjax.data.images import EncodedImages
 from genjax.data.kinds import Asked, asked
 from genjax.data.text import closed, windows_dataset
 from genjax.data.tokenizers import Tokenizer, make_tokenizer
-from genjax.errors import UserError
+from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.files import expanded, read_json
 from genjax.spec import DataSpec, Image, Label
@@ -22,6 +23,7 @@ from genjax.spec import DataSpec, Image, Label
 __all__ = ["tfds"]
 
 SPLITS = ("train", "validation", "test")
+DOMAINS = ("trainA", "trainB", "testA", "testB")  # of cycle_gan
 
 
 @readers.register("tfds", prefix="tfds:")
@@ -33,7 +35,8 @@ def tfds(data: Data, name: str, tokenizer: Tokenizer | None = None) -> Dataset:
     texts and numbers.
 
     --data.path is TFDS's data_dir; without it, that of TFDS (TFDS_DATA_DIR, ~/tensorflow_datasets). Training reads the
-    split `train`; `validation`, `test` or else a share of `train` validates. Raises UserError where the data set is not
+    split `train`; `validation`, `test` or else a share of `train` validates; trainA and trainB with testA and testB are
+    two unpaired domains. Raises UserError where the data set is not
     prepared, or not in a format with random access, and where it has neither image nor text.
     """
     from tensorflow_datasets import features  # seconds to import
@@ -49,6 +52,8 @@ def tfds(data: Data, name: str, tokenizer: Tokenizer | None = None) -> Dataset:
         wanted = [Asked("tokens", "text")]
     else:
         raise UserError(f"{place}: has no image and no `text`; its features are {', '.join(sorted(info.features))}")
+    if set(DOMAINS) <= set(info.splits):
+        return _domains(data, builder, image, prepare)
     if "train" not in info.splits:
         raise UserError(f"{place}: has no split named train, only {', '.join(info.splits)}")
     pictures = {a.field: a.column for a in wanted if isinstance(info.features[a.column], features.Image)}
@@ -134,6 +139,28 @@ def _parts(data: Data, stores: dict[str, Any], place: str) -> list[Part]:
     return [(split, store, ids) for ids in hold_out(len(store), data.validation, place)]
 
 
+def _domains(data: Data, builder: Any, image: str | None, prepare: str) -> Dataset:
+    """Two unpaired domains, `image_a` and `image_b`, in splits of their own, as `cycle_gan/horse2zebra` has them."""
+    place, features = f"tfds:{builder.name}", builder.info.features
+    if data.fields or image is None:
+        raise UsageError(f"--data.fields: {place} has two domains of images, image_a and image_b, and no other fields")
+    stores = _stores(builder, DOMAINS, [image], prepare)
+    view, shape = _view(data, features[image].shape, place)
+    skipped: dict[str, str] = {}
+
+    def domain(split: str, field: str) -> Source:
+        store = stores[split]
+        read, views = _reader(store, np.arange(len(store)), {field: image}), {field: view}
+        return EncodedImages(len(store), read, lambda i: f"{place} {split}[{i}]", views, data.strict, skipped)
+
+    splits = [
+        Zip({field: domain(f"{word}{field[-1].upper()}", field) for field in ("image_a", "image_b")}, "random")
+        for word in ("train", "test")
+    ]
+    spec = DataSpec(dict.fromkeys(("image_a", "image_b"), Image(*shape)), *map(len, splits))
+    return Dataset(spec, *splits, skipped=skipped)
+
+
 def _windows(
     data: Data, texts: list[list[str]], place: str, tokenizer: Tokenizer | None, unused: tuple[str, ...]
 ) -> Dataset:
@@ -143,7 +170,7 @@ def _windows(
         tokenizer = make_tokenizer(data.tokenizer, learned)
     train, validation, *test = (closed(part, tokenizer) for part in texts)
     test_N = test[0] if test else None
-    dataset = windows_dataset(train, validation, data.context, tokenizer, place, test_N, tokenizer.end_of_text)
+    dataset = windows_dataset(train, validation, data.context, tokenizer, place, test_N)
     return _with_unused(dataset, unused)
 
 

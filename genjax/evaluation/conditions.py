@@ -8,7 +8,7 @@ import numpy as np
 from genjax.data import Dataset, split_batches
 from genjax.data.pictures import read_image, read_mask
 from genjax.errors import UsageError, UserError
-from genjax.memory import require_room
+from genjax.memory import available, require_room
 from genjax.models.base import Model, SampleOptions
 from genjax.spec import DataSpec
 
@@ -26,8 +26,8 @@ class _Given:
     dataset: Dataset | None
     split: str
 
-    def image(self, path: str, flag: str, shape: tuple[int, int, int]) -> np.ndarray:
-        return read_image(path, shape, flag)
+    def image(self, path: str, flag: str, shape: tuple[int, int, int], crop: bool = True) -> np.ndarray:
+        return read_image(path, shape, flag, crop)
 
     def mask(self, path: str, flag: str, image: str, shape: tuple[int, int, int]) -> np.ndarray:
         return read_mask(path, shape, image, flag)
@@ -79,7 +79,8 @@ def conditions(
     needs, label = model.needs(options), getattr(options, "label", ())
     given = _Given(spec, tokenizer, dataset, split)
     one, _ = options.conditions(model, given, 1)
-    require_room(num * (4 + sum(array.nbytes for array in one.values())), f"the conditions of {num} samples")
+    size = num * (4 + sum(array.nbytes for array in one.values()))
+    require_room(size, f"the conditions of {num} samples", there=available() // 4)  # they are not alone
     made, options = options.conditions(model, given, num)
     if needs and label:
         raise UsageError(f"--label: these samples are made from {split} examples, which have their own labels")

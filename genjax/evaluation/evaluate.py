@@ -1,14 +1,19 @@
 """How good a state is, on the run's own data and in its tasks: the model's sums over a split, metrics on samples."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
+
+import numpy as np
 
 from genjax.data import Dataset, load, require_unchanged, split_batches
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState
 from genjax.errors import UserError
 from genjax.evaluation.measure import Measure
+from genjax.evaluation.table import Row, rows
 from genjax.experiment import Task
+from genjax.models.base import SampleOptions
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -22,15 +27,21 @@ class _Part(NamedTuple):
 class Evaluation:
     """Everything that a run is measured on. Data and statistics of references are kept from one call to the next."""
 
-    def __init__(self, engine: Engine, dataset: Dataset):
-        """Raises UserError where a task's data is of another kind than the run's; UsageError as `Measure`."""
+    def __init__(
+        self, engine: Engine, dataset: Dataset, *, split: str = "validation", options: SampleOptions | None = None
+    ):
+        """`options` says how samples are drawn; None = the model's defaults.
+
+        Raises UserError where a task's data is of another kind than the run's; UsageError as `Measure`.
+        """
         self.engine = engine
+        self.sheets: dict[str, np.ndarray] = {}  # by `table`: samples beside the training images most like them
         config, model = engine.experiment.eval, engine.model
-        own = Task(examples=config.examples, metrics=(*model.metrics, *config.metrics))
-        self.parts = {"": _part(engine, dataset, own)}
+        own = Task(split=split, examples=config.examples, metrics=(*model.metrics, *config.metrics))
+        self.parts = {"": _part(engine, dataset, own, options)}
         for name, task in config.tasks.items():
             try:
-                self.parts[f"{name}/"] = _part(engine, dataset, task)
+                self.parts[f"{name}/"] = _part(engine, dataset, task, options)
             except UserError as error:
                 raise type(error)(f"eval.tasks {name}: {error}") from None
 
@@ -46,13 +57,39 @@ class Evaluation:
             values |= {f"{prefix}{metric}": value for metric, value in measured.items()}
         return values
 
+    def table(
+        self,
+        state: TrainState,
+        seeds: int = 1,
+        floor: bool = True,
+        watch: Callable[[Iterator, int], Iterable] = lambda batches, _: batches,
+    ) -> list[Row]:
+        """The same numbers as rows, for `seeds` sets of samples: that of the training's seed and the next ones.
+
+        `floor`: also measure real examples in place of samples. `watch` as of `Measure`.
+        """
+        table, first = [], self.engine.experiment.train.seed
+        for prefix, part in self.parts.items():
+            sums = _sums(self.engine, state, part.dataset, part.task)
+            drawn = [sums | part.measure(state, (first + i) % 2**32, watch) for i in range(seeds)]
+            self.sheets |= {prefix + name: sheet for name, sheet in part.measure.alike().items()}
+            table += [
+                row._replace(name=prefix + row.name) for row in rows(drawn, part.measure.floor() if floor else {})
+            ]
+        return table
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """What a citation of the last values has to name, a line each."""
+        return tuple(dict.fromkeys(signature for part in self.parts.values() for signature in part.measure.signatures))
+
 
 def evaluate(engine: Engine, state: TrainState, dataset: Dataset) -> dict[str, float]:
     """One `Evaluation`."""
     return Evaluation(engine, dataset)(state)
 
 
-def _part(engine: Engine, dataset: Dataset, task: Task) -> _Part:
+def _part(engine: Engine, dataset: Dataset, task: Task, options: SampleOptions | None) -> _Part:
     """Raises UserError where there is no such split, or where the model cannot read other data as its own."""
     if task.data is not None:
         tokenizer = dataset.tokenizer
@@ -60,7 +97,7 @@ def _part(engine: Engine, dataset: Dataset, task: Task) -> _Part:
         require_unchanged(dataset, engine.spec, tokenizer)
     if task.split not in dataset.splits:
         raise UserError(f"there is no {task.split} split; this data has {', '.join(dataset.splits)}")
-    return _Part(task, dataset, Measure(engine, dataset, task.split, task.metrics, task.data))
+    return _Part(task, dataset, Measure(engine, dataset, task.split, task.metrics, task.data, options))
 
 
 def _sums(engine: Engine, state: TrainState, dataset: Dataset, task: Task) -> dict[str, float]:

@@ -19,7 +19,8 @@ def extractor_for(
     """The extractor EXTRACTOR[:FILE] of the metrics over features; None where there is none among them.
 
     Args:
-      features: None = Inception for `fid`, the shipped classifier for the embedded digits.
+      features: None = Inception for `fid`, the shipped classifier for the embedded digits, random weights for
+        `diversity` alone.
       fields: the pictures that it is to see.
 
     Raises:
@@ -33,6 +34,8 @@ def extractor_for(
         features = "inception"
     if features is None and data.path is None and data.source == "digits" and kinds == [DIGITS]:
         features = "digits"
+    if features is None and set(names) == {"diversity"}:
+        features = "random"  # it compares no two sets: any eyes see whether samples are alike
     if features is None:
         raise UsageError(f"{names[0]} compares features: choose --features {', '.join(EXTRACTORS)} (each NAME[:FILE])")
     check_extractor(names, features.partition(":")[0], 1)

@@ -21,7 +21,7 @@ from genjax.spec import DataSpec, Image
 __all__ = ["measure_pictures"]
 
 BATCH = 64
-ADM = "arr_0"  # the pictures in a .npz file as Dhariwal & Nichol 2021 write it
+ADM, LABELS = "arr_0", "arr_1"  # the pictures and classes in a .npz file as Dhariwal & Nichol 2021 write it
 GIVEN = "given"  # the extractor of features that are in the files already
 
 
@@ -53,11 +53,17 @@ def measure_pictures(
             f"{made} has {image.describe()}, and the data {kinds['image'].describe()}: bring both to one size by "
             "--data.image-size"
         )
+    for name in metrics:
+        if METRICS[name].labelled and not all("label" in data.spec.fields for data in (real, drawn)):
+            raise UsageError(
+                f"{name} compares class by class, and needs a `label` of both sets ({LABELS} in a .npz file)"
+            )
     jit = functools.partial(jax.jit, compiler_options=compilation.options(jax.default_backend()))
     extractor = extractor_for(metrics, features, data, kinds, jit)
     seen_by = extractor.name if extractor else ""
     comparison = Comparison([METRICS[name]("image", image, None, seen_by) for name in metrics], extractor)
-    comparison.observe(lambda: _batches(real, split))
+    for examples in ("held out", "train"):  # whichever the metric asks for
+        comparison.observe(lambda: _batches(real, split), examples)
     for batch in _batches(drawn, None):
         comparison.update(batch)
     return values_of(comparison.metrics, kinds)
@@ -76,13 +82,14 @@ def _batches(dataset: Dataset, split: str | None) -> Iterator[dict[str, np.ndarr
     for name in dataset.splits if split is None else (split,):
         for batch in split_batches(dataset, name, BATCH):
             if (valid := batch["valid"]).any():
-                yield {"image": batch["image"][valid]}
+                yield {key: batch[key][valid] for key in ("image", "label") if key in batch}
 
 
 def _adm(made: str) -> tuple[str, ...]:
-    if Path(made).suffix != ".npz":
-        return ()
-    return (f"image={ADM}",) if ADM in _names(made) else ("image=image",) if "image" in _names(made) else ()
+    names = _names(made) if Path(made).suffix == ".npz" else []
+    if ADM in names:
+        return (f"image={ADM}", *(f"label={LABELS}" for name in names if name == LABELS))
+    return tuple(f"{name}={name}" for name in ("image", "label") if name in names)
 
 
 def _names(file: str) -> list[str]:

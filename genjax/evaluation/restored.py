@@ -49,10 +49,11 @@ class Restored:
           (num,), ... `texts` writes tokens as text.
 
         Raises:
-          UsageError: an option that the model has not, or that says something impossible; num < 1.
-          UserError: a model without samples, or one whose samples are made from data (those are drawn by
-            `genjax sample`).
+          UsageError: a model without samples, or whose samples are made from data (`genjax sample` draws those); an
+            option that the model has not, or that says something impossible; num < 1.
         """
+        if not self.model.samples:
+            raise UsageError(f"{type(self.model).__name__} makes no samples")
         known = {field.name for field in dataclasses.fields(self.model.Options)}
         if unknown := sorted(set(options) - known):
             raise UsageError(

@@ -11,7 +11,7 @@ from genjax.engine.state import TrainState
 from genjax.memory import available, require_room
 from genjax.models.base import ROW, SampleOptions
 
-__all__ = ["draw", "draws", "parts"]
+__all__ = ["draw", "draws", "parts", "size_of_all"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -69,6 +69,12 @@ def parts(
         if full or done + count == len(conditions["index"]):
             yield _joined(held), {name: array[done : done + count] for name, array in conditions.items()}
             held, done = [], done + count
+
+
+def size_of_all(engine: Engine, state: TrainState, conditions: Arrays, *, seed: int, options: SampleOptions) -> int:
+    """The bytes that the samples of all rows take; none is drawn."""
+    one = {name: array[:1] for name, array in conditions.items()}
+    return _bytes(engine.sample_shapes(state, one, seed, options)) * len(conditions["index"])
 
 
 def _rows(chunk: Arrays) -> int:

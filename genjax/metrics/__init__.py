@@ -3,13 +3,19 @@
 from collections.abc import Iterable, Mapping
 
 from genjax.errors import UsageError
+from genjax.metrics.authenticity import Authenticity
 from genjax.metrics.base import Metric
+from genjax.metrics.diversity import Diversity
 from genjax.metrics.frechet import FrechetDistance, InceptionDistance
 from genjax.metrics.inception_score import InceptionScore
+from genjax.metrics.intra_frechet import IntraFrechetDistance
 from genjax.metrics.kernels import EnergyDistance, GaussianMMD, KernelDistance
 from genjax.metrics.neighbours import DensityCoverage, PrecisionRecall
+from genjax.metrics.pixels import Pixels
+from genjax.metrics.rouge import Rouge
 from genjax.metrics.sliced_wasserstein import SlicedWasserstein
 from genjax.metrics.text_match import TextMatch
+from genjax.metrics.translation import Bleu, ChrF
 from genjax.spec import DataSpec, Field
 
 __all__ = ["METRICS", "Metric", "check_extractor", "check_names", "compared_fields"]
@@ -21,10 +27,17 @@ METRICS: dict[str, type[Metric]] = {
     "is": InceptionScore,
     "pr": PrecisionRecall,
     "dc": DensityCoverage,
+    "ifd": IntraFrechetDistance,
+    "auth": Authenticity,
     "mmd": GaussianMMD,
     "energy": EnergyDistance,
     "swd": SlicedWasserstein,
+    "diversity": Diversity,
+    "pixels": Pixels,
     "match": TextMatch,
+    "bleu": Bleu,
+    "chrf": ChrF,
+    "rouge": Rouge,
 }
 
 

@@ -1,12 +1,13 @@
 """One protocol for every measure of samples. It runs on the host, over sets of any size, batch after batch."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from genjax.spec import Field
 
-__all__ = ["Metric", "Statistics"]
+__all__ = ["Metric", "Statistics", "full_name"]
 
 Statistics = dict[str, Any]  # what a metric keeps of a set of examples
 
@@ -18,7 +19,12 @@ class Metric:
     compares two sets, whatever their order. Of a `paired` metric output i belongs to reference i.
 
     Attributes:
+      values: what each value of `result` says, for a reader who cites it, by its name without count and extractor.
+      source: where the values are defined.
       needs: the kind of the field.
+      against: which examples the references are: those that the model has not seen, or those it was trained on.
+      higher: the values that are better where they are higher, of a metric of which this is not true of all.
+      labelled: the metric reads `label` of both sets too.
       over_features: the metric reads NAME_features or NAME_logits instead of NAME: whoever feeds it has an extractor
         look at the pictures first (see `genjax.metrics.features`).
       references, outputs: the statistics of the two sets, all that `result` needs. Those of the references serve many
@@ -26,15 +32,23 @@ class Metric:
       field: the field of the references.
       tokenizer: of the data's text; None where there is none.
       extractor: the name of what has made the features; "" where there are none.
+      matched: sample i was drawn for the label of reference i: the bootstrap draws both together.
+      signature: what a citation of the last result has to name, such as sacreBLEU's version and settings; "" = nothing.
     """
 
+    values: ClassVar[Mapping[str, str]] = {}
+    source: ClassVar[str] = ""
     needs: ClassVar[type[Field]]
+    against: ClassVar[Literal["held out", "train"]] = "held out"
+    higher: ClassVar[tuple[str, ...]] = ()
+    labelled: ClassVar[bool] = False
     paired: ClassVar[bool] = False
     over_features: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = False
 
     def __init__(self, name: str, field: Field, tokenizer: Any = None, extractor: str = ""):
         self.name, self.field, self.tokenizer, self.extractor = name, field, tokenizer, extractor
+        self.matched, self.signature = False, ""
         self.references: Statistics = {}
         self.outputs: Statistics = {}
 
@@ -55,7 +69,8 @@ class Metric:
 
         A set metric leaves out the rows that lack an optional field.
         """
-        arrays = {key: batch[key] for key in (self.name, f"{self.name}_length", f"{self.name}_present") if key in batch}
+        names = (self.name, *(f"{self.name}_{part}" for part in ("length", "present", "text")))
+        arrays = {key: batch[key] for key in names if key in batch}
         present = arrays.get(f"{self.name}_present")
         if present is not None and not self.paired:
             arrays = {key: array[present] for key, array in arrays.items()}
@@ -65,3 +80,9 @@ class Metric:
     def result(self) -> dict[str, float]:
         """The values, by name; none where nothing counts. Raises UserError for sets that cannot be compared."""
         raise NotImplementedError
+
+
+def full_name(value: str, count: int, extractor: str = "") -> str:
+    """`fd50k_inception`: over 50,000 samples, by the features of Inception; 1024 samples are `fd1024`."""
+    short = f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
+    return f"{value}{short}" + f"_{extractor}" * bool(extractor)

@@ -17,6 +17,11 @@ SEED = 2020  # of torch-fidelity: the same order
 class InceptionScore(FeatureMetric):
     """`is`: the mean of `inception_score` over 10 parts of the shuffled samples. References say nothing in it."""
 
+    values = {
+        "is": "exp of the mean KL divergence between the classes of one sample and those of all, as the extractor "
+        "names them, averaged over 10 parts of the samples; it never looks at the data"
+    }
+    source = "Salimans et al. 2016, arXiv:1606.03498, section 4"
     word: ClassVar[str] = "is"
     higher_is_better: ClassVar[bool] = True
     reads: ClassVar[str] = "logits"

@@ -23,6 +23,11 @@ class KernelDistance(FeatureMetric):
     below 0. The standard error is that of one subset, scaled by the root of its share of the rows.
     """
 
+    values = {
+        "kid": "the squared maximum mean discrepancy of features with the kernel (x . y / D + 1)^3: the mean of "
+        "unbiased estimates over 100 subsets of 1,000, or of as many as there are, so that it may be below 0"
+    }
+    source = "Bińkowski et al. 2018, arXiv:1801.01401, section 4"
     word: ClassVar[str] = "kid"
 
     def kernel(self, real_ND: np.ndarray) -> Kernel:
@@ -40,13 +45,21 @@ class KernelDistance(FeatureMetric):
             y, x = (rows[rng.choice(len(rows), size, replace=False)] for rows in (made_MD, real_ND))
             matrices = kernel(x, x), kernel(y, y), kernel(x, y)
             values.append(mmd2(*matrices))
-        error = standard_error(lambda *weights: mmd2(*matrices, *weights), size, size)
+        if together := self.matched and len(real_ND) == len(made_MD):
+            x, y = real_ND[:size], made_MD[:size]
+            matrices = kernel(x, x), kernel(y, y), kernel(x, y)
+        error = standard_error(lambda *weights: mmd2(*matrices, *weights), size, size, together=together)
         return {self.word: Estimate(float(np.mean(values)), error * np.sqrt(size / smaller))}
 
 
 class GaussianMMD(KernelDistance):
     """`mmd`: squared MMD with a Gaussian kernel (Gretton et al. 2012), as wide as references are apart (the median)."""
 
+    values = {
+        "mmd": "the squared maximum mean discrepancy of features with a Gaussian kernel, as wide as the median "
+        "distance between real examples; subsets as for kid"
+    }
+    source = "Gretton et al. 2012, JMLR 13, equation 3"
     word: ClassVar[str] = "mmd"
 
     def kernel(self, real_ND: np.ndarray) -> Kernel:
@@ -59,6 +72,11 @@ class GaussianMMD(KernelDistance):
 class EnergyDistance(KernelDistance):
     """`energy`: 2 E|x - y| - E|x - x'| - E|y - y'| (Székely & Rizzo 2013), the MMD with the kernel -|x - y|."""
 
+    values = {
+        "energy": "2 E|x - y| - E|x - x'| - E|y - y'| of features x of samples and y of real examples; subsets as for "
+        "kid"
+    }
+    source = "Székely & Rizzo 2013, doi:10.1016/j.jspi.2013.03.018"
     word: ClassVar[str] = "energy"
 
     def kernel(self, real_ND: np.ndarray) -> Kernel:

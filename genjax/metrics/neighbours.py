@@ -12,7 +12,7 @@ from genjax.metrics.bootstrap import Estimate, standard_error
 from genjax.metrics.kernels import squared_distances
 from genjax.metrics.over_features import FeatureMetric
 
-__all__ = ["DensityCoverage", "PrecisionRecall", "density_coverage", "precision_recall", "radii"]
+__all__ = ["DensityCoverage", "PrecisionRecall", "density_coverage", "mean", "nearest", "precision_recall", "radii"]
 
 BLOCK = 2**24  # distances at once
 
@@ -20,6 +20,13 @@ BLOCK = 2**24  # distances at once
 class PrecisionRecall(FeatureMetric):
     """`pr`: see `precision_recall`."""
 
+    values = {
+        "precision": "the share of samples that lie in the union of balls around real examples, each as wide as the "
+        "distance to its third nearest neighbour: how many samples look real",
+        "recall": "the share of real examples that lie in the union of such balls around samples: how much of the data "
+        "is drawn",
+    }
+    source = "Kynkäänniemi et al. 2019, arXiv:1904.06991, equations 1 and 2, k = 3"
     word: ClassVar[str] = "pr"
     higher_is_better: ClassVar[bool] = True
     neighbours: ClassVar[int] = 3
@@ -27,12 +34,18 @@ class PrecisionRecall(FeatureMetric):
 
     def compare(self, real_ND: np.ndarray, made_MD: np.ndarray) -> dict[str, Estimate]:
         precision_M, recall_N = precision_recall(real_ND, made_MD, self.neighbours)
-        return {"precision": _mean(precision_M), "recall": _mean(recall_N)}
+        return {"precision": mean(precision_M), "recall": mean(recall_N)}
 
 
 class DensityCoverage(FeatureMetric):
     """`dc`: see `density_coverage`."""
 
+    values = {
+        "density": "how many balls around real examples, each as wide as the distance to its fifth nearest neighbour, "
+        "hold a sample, over 5 and on average: about 1 for real pictures, and more where samples crowd",
+        "coverage": "the share of real examples whose ball holds a sample",
+    }
+    source = "Naeem et al. 2020, arXiv:2002.09797, equations 5 and 6, k = 5"
     word: ClassVar[str] = "dc"
     higher_is_better: ClassVar[bool] = True
     neighbours: ClassVar[int] = 5
@@ -40,7 +53,7 @@ class DensityCoverage(FeatureMetric):
 
     def compare(self, real_ND: np.ndarray, made_MD: np.ndarray) -> dict[str, Estimate]:
         density_M, coverage_N = density_coverage(real_ND, made_MD, self.neighbours)
-        return {"density": _mean(density_M), "coverage": _mean(coverage_N)}
+        return {"density": mean(density_M), "coverage": mean(coverage_N)}
 
 
 def precision_recall(real_ND: np.ndarray, made_MD: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -67,12 +80,23 @@ def density_coverage(real_ND: np.ndarray, made_MD: np.ndarray, k: int = 5) -> tu
     return np.concatenate(density_M), coverage_N.astype(np.float64)
 
 
-def radii(x_ND: np.ndarray, k: int) -> np.ndarray:
-    """(N,) the squared distance of each row to its k-th nearest other row."""
-    radius = []
-    for start, apart_BN in _blocks(x_ND, x_ND):
-        rows = np.arange(len(apart_BN))
-        apart_BN[rows, start + rows] = np.inf
+def nearest(x_ND: np.ndarray, y_MD: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N, k) squared distances to the nearest rows of y, which has k at least, and their numbers; the nearest first."""
+    apart, index = [], []
+    for _, apart_BM in _blocks(x_ND, y_MD):
+        index_Bk = np.argpartition(apart_BM, k - 1, axis=1)[:, :k] if k > 1 else apart_BM.argmin(1)[:, None]
+        apart_Bk = np.take_along_axis(apart_BM, index_Bk, axis=1)
+        order_Bk = apart_Bk.argsort(axis=1, kind="stable")
+        apart.append(np.take_along_axis(apart_Bk, order_Bk, axis=1))
+        index.append(np.take_along_axis(index_Bk, order_Bk, axis=1))
+    return np.concatenate(apart), np.concatenate(index)
+
+
+def radii(x_ND: np.ndarray, k: int, which: np.ndarray | None = None) -> np.ndarray:
+    """(N,) the squared distance of each row, or of those `which`, to its k-th nearest other row."""
+    radius, which = [], np.arange(len(x_ND)) if which is None else which
+    for start, apart_BN in _blocks(x_ND[which], x_ND):
+        apart_BN[np.arange(len(apart_BN)), which[start : start + len(apart_BN)]] = np.inf
         apart_BN.partition(k - 1, axis=1)
         radius.append(apart_BN[:, k - 1].copy())  # a view would keep the whole block
     return np.concatenate(radius)
@@ -90,7 +114,8 @@ def _blocks(x_ND: np.ndarray, y_MD: np.ndarray) -> Iterator[tuple[int, np.ndarra
         yield start, squared_distances(x_ND[start : start + size], y_MD)
 
 
-def _mean(value_N: np.ndarray) -> Estimate:
+def mean(value_N: np.ndarray) -> Estimate:
+    """The mean, and its standard error by the bootstrap."""
     return Estimate(
         float(value_N.mean()), standard_error(lambda weight_N: weight_N @ value_N / len(value_N), len(value_N))
     )

@@ -5,11 +5,11 @@ from typing import ClassVar
 import numpy as np
 
 from genjax.errors import UserError
-from genjax.metrics.base import Metric, Statistics
+from genjax.metrics.base import Metric, Statistics, full_name
 from genjax.metrics.bootstrap import Estimate
 from genjax.spec import Field, Image
 
-__all__ = ["FeatureMetric", "short"]
+__all__ = ["FeatureMetric"]
 
 
 class FeatureMetric(Metric):
@@ -32,9 +32,12 @@ class FeatureMetric(Metric):
 
     def add(self, statistics: Statistics, batch: dict[str, np.ndarray]) -> None:
         """Adds the rows of a batch whose field is there."""
-        rows = batch[f"{self.name}_{self.reads}"]
+        statistics.setdefault(self.reads, []).append(self.present(batch, f"{self.name}_{self.reads}"))
+
+    def present(self, batch: dict[str, np.ndarray], name: str) -> np.ndarray:
+        """The rows of an array of the batch whose field is there."""
         present = batch.get(f"{self.name}_present")
-        statistics.setdefault(self.reads, []).append(rows if present is None else rows[present])
+        return batch[name] if present is None else batch[name][present]
 
     def compare(self, real_ND: np.ndarray, made_MD: np.ndarray) -> dict[str, Estimate]:
         """The estimates by name, without count and extractor, of finite float64 features."""
@@ -44,7 +47,7 @@ class FeatureMetric(Metric):
         real, made = (self.rows(part) for part in (self.references, self.outputs))
         values = {}
         for name, (value, error) in self.compare(real, made).items():
-            full = f"{name}{short(len(made))}" + f"_{self.extractor}" * bool(self.extractor)
+            full = full_name(name, len(made), self.extractor)
             values |= {full: value, f"{full}_se": error}
         return values
 
@@ -53,13 +56,12 @@ class FeatureMetric(Metric):
         which = "references" if statistics is self.references else "samples"
         parts = statistics.get(self.reads, [])
         rows = np.concatenate(parts).astype(np.float64) if parts else np.zeros((0, 1))
-        if len(rows) < self.least:
-            raise UserError(f"{self.word} needs at least {self.least} {which}, and there are {len(rows)}")
+        self.require(len(rows), which)
         if not np.isfinite(rows).all():
             raise UserError(f"{self.word}: the features of {which} are not finite")
         return rows
 
-
-def short(count: int) -> str:
-    """50000 -> `50k`, as in FID-50k; 1024 as it is."""
-    return f"{count // 1000}k" if count and count % 1000 == 0 else str(count)
+    def require(self, count: int, which: str) -> None:
+        """Raises UserError for a set of fewer than `least`."""
+        if count < self.least:
+            raise UserError(f"{self.word} needs at least {self.least} {which}, and there are {count}")

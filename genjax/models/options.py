@@ -20,8 +20,9 @@ class Given(Protocol):
     spec: DataSpec
     tokenizer: Any  # of the data's text; None where there is none
 
-    def image(self, path: str, flag: str, shape: tuple[int, int, int]) -> np.ndarray:
-        """An image file as (H, W, C) float32 in [-1, 1]. Raises UsageError that names the flag."""
+    def image(self, path: str, flag: str, shape: tuple[int, int, int], crop: bool = True) -> np.ndarray:
+        """An image file as (H, W, C) float32 in [-1, 1]. Raises UsageError that names the flag; if not `crop`, also
+        where the file has another shape, rather than cutting it."""
 
     def mask(self, path: str, flag: str, image: str, shape: tuple[int, int, int]) -> np.ndarray:
         """A mask for the image file `image`, (H, W, 1) float32: 1 where it is white. Raises as `image`."""
@@ -33,6 +34,11 @@ class Given(Protocol):
 @dataclasses.dataclass(frozen=True)
 class SampleOptions:
     """What a user may choose when sampling; a model extends it. Hashable, static under `jit`."""
+
+    @property
+    def count(self) -> int | None:
+        """How many samples these options ask for; None = any number."""
+        return None
 
     def conditions(self, model: "Model", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """What `num` samples are conditioned on by these options, arrays (num, ...) by name.
@@ -69,7 +75,11 @@ class Layout(NamedTuple):
       beside: what stands side by side for every example: names of outputs, or `given.NAME` for the condition NAME. ()
         shows each output by itself.
       columns: examples in a row; None = as fits.
+      lines: a .txt file has the words of an example in each line, and nothing else.
+      maps: (NAME, ROWS, COLUMNS): the array NAME (N, T, S) is drawn as a heat map over the tokens of two texts.
     """
 
     beside: tuple[str, ...] = ()
     columns: int | None = None
+    lines: bool = False
+    maps: tuple[tuple[str, str, str], ...] = ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["ERROR", "find_curves", "intervals", "line_chart"]
+__all__ = ["ERROR", "find_curves", "interval", "intervals", "line_chart"]
 
 COLORS = ("#3b82d6", "#e07b39", "#38a169", "#b45fc4", "#c99a1e", "#d64d62", "#2aa3a3", "#8a7a6a")
 INK = "#010203"  # stands for currentColor, which matplotlib does not know
@@ -35,6 +35,11 @@ def intervals(curves: dict) -> dict[str, np.ndarray]:
     pairs = {name: curves.get(name + ERROR) for name in curves}
     fitting = {n: e for n, e in pairs.items() if e is not None and np.array_equal(e[0], curves[n][0])}
     return {name: 1.96 * errors for name, (_, errors) in fitting.items()}
+
+
+def interval(value: float, errors: tuple | None) -> list[float] | None:
+    """The 95% interval of the last value of a curve; None without a curve of its standard errors."""
+    return None if errors is None else [float(value - 1.96 * errors[1][-1]), float(value + 1.96 * errors[1][-1])]
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

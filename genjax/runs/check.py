@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 
+from genjax.data import readers
 from genjax.engine.averages import sharpness
 from genjax.engine.state import trained_entries
 from genjax.errors import UsageError
@@ -11,6 +12,8 @@ from genjax.experiment import Data, EntryOptim, Experiment, Gradient
 from genjax.files import absolute, expanded
 from genjax.metrics import check_names, compared_fields
 from genjax.models.base import Model
+from genjax.orders import Mixture
+from genjax.runs.best import check_best
 from genjax.runs.sources import check_sources
 from genjax.spec import DataSpec
 
@@ -40,6 +43,7 @@ def check(experiment: Experiment) -> None:
         raise UsageError(f"--train.ema-power {train.ema_power}: a value is given twice")
     _check_gradient(train.gradient)
     check_names(config.metrics)
+    check_best(experiment)
     for name, task in config.tasks.items():
         if not re.fullmatch(r"[\w.-]+", name):
             raise UsageError(f"eval.tasks: {name!r} is no name for a task: take letters, digits, '.', '-' and '_'")
@@ -102,8 +106,13 @@ def _anchored(data: Data) -> Data:
     source, place = data.source.partition(":")[::2]
     local = source == "hf" and expanded(place).is_dir()
     tokenizer, folder = data.tokenizer.partition(":")[::2]
+    order = data.order
+    if isinstance(order, Mixture):
+        others = {place if readers.is_source(place) else absolute(place): n for place, n in order.others.items()}
+        order = dataclasses.replace(order, others=others)
     return dataclasses.replace(
         data,
+        order=order,
         path=data.path and absolute(data.path),
         source=f"hf:{absolute(place)}" if local else data.source,
         tokenizer=f"gpt2:{absolute(folder)}" if tokenizer == "gpt2" and folder else data.tokenizer,
@@ -151,7 +160,7 @@ def _check_gradient(gradient: Gradient) -> None:
 
 def _check_optim(flag: str, optim: EntryOptim) -> None:
     _check_least(1, flag, optim, "schedule_steps")
-    for name in ("learning_rate", "final_learning_rate", "warmup_steps", "clip_norm", "weight_decay"):
+    for name in ("learning_rate", "final_learning_rate", "warmup_steps", "hold_steps", "clip_norm", "weight_decay"):
         if not 0 <= getattr(optim, name) < math.inf:  # NaN neither
             raise UsageError(f"{flag}.{name.replace('_', '-')} {getattr(optim, name)}: must be a number from 0")
     for name in ("b1", "b2", "momentum", "decay"):

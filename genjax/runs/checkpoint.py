@@ -18,7 +18,10 @@ from orbax.checkpoint import v1 as ocp
 
 from genjax.engine.state import TrainState
 from genjax.errors import UserError
+from genjax.files import read_json
+from genjax.plain import read
 from genjax.runs import checks
+from genjax.runs.best import pick
 from genjax.runtime import distributed
 
 __all__ = ["FOLDER", "Checkpoints", "find", "log", "restore", "steps"]
@@ -50,7 +53,8 @@ def find(run: Path, which: str, best: tuple[str, str]) -> int | None:
     metric, direction = best
     if which == "best":
         measured = {step: _metrics(run, step) or {} for step in there}
-        scored = [(metrics[metric], step) for step, metrics in measured.items() if metric in metrics]
+        scores = {step: pick(metrics, metric) for step, metrics in measured.items()}
+        scored = [(score, step) for step, score in scores.items() if score is not None]
         if not scored:
             raise UserError(f"no checkpoint in '{run / FOLDER}' has a measured {metric}: use latest")
         return (min if direction == "min" else max)(scored)[1]
@@ -99,9 +103,9 @@ def log(run: Path, step: int) -> dict[str, list[float]]:
 
 def _load(run: Path, step: int, abstract_state: TrainState) -> tuple[TrainState | None, str]:
     """(state, "") of a checkpoint that loads; (None, reason) of another."""
-    if _metrics(run, step) is None:
-        return None, "its metrics cannot be read"
     try:
+        if reason := _torn(run, step):
+            return None, reason
         loaded: dict[str, Any] = ocp.load(_place(run, step).absolute(), _pure(abstract_state))
         return abstract_state.replace(**loaded), ""
     except (MemoryError, jax.errors.JaxRuntimeError):  # says nothing of the checkpoint
@@ -111,18 +115,26 @@ def _load(run: Path, step: int, abstract_state: TrainState) -> tuple[TrainState 
         return None, lines[0].partition(" See full TensorStore details")[0][:200]
 
 
+def _torn(run: Path, step: int) -> str:
+    """Why a checkpoint cannot even be listed; "" where it can."""
+    odd = (path for path in _place(run, step).rglob("*") if not path.is_file() and not path.is_dir())
+    if pipe := next(odd, None):  # who opens it waits for ever
+        return f"{pipe.name} is not a regular file"
+    return "its metrics cannot be read" if _metrics(run, step) is None else ""
+
+
 def _place(run: Path, step: int) -> Path:
     return run / FOLDER / str(step)
 
 
 def _metrics(run: Path, step: int) -> dict[str, float] | None:
     """The metrics that were saved with a checkpoint, {} without any; None where they cannot be read."""
-    try:
-        metrics = json.loads((_place(run, step) / "metrics" / "metrics").read_bytes())
-        return metrics if isinstance(metrics, dict) else None
-    except FileNotFoundError:
+    file = _place(run, step) / "metrics" / "metrics"
+    if not file.exists():
         return {}
-    except (OSError, ValueError):
+    try:
+        return read(dict[str, float], read_json(file), "")
+    except UserError:
         return None
 
 
@@ -139,7 +151,7 @@ class Checkpoints:
         worst = np.inf if direction == "min" else -np.inf
         self._run, self._pending = run, None
         try:
-            torn = [step for step in steps(run) if _metrics(run, step) is None] if _leads() else []
+            torn = [step for step in steps(run) if _torn(run, step)] if _leads() else []
             self._torn = self._set_aside(torn)
             self._orbax = ocp.training.Checkpointer(
                 (run / FOLDER).absolute(),
@@ -149,7 +161,7 @@ class Checkpoints:
                     [
                         policies.LatestN(keep),
                         policies.BestN(
-                            get_metric_fn=lambda metrics: (metrics or {}).get(metric, worst),
+                            get_metric_fn=lambda metrics: worst if (x := pick(metrics or {}, metric)) is None else x,
                             reverse=direction == "min",
                             n=1,
                             keep_checkpoints_without_metrics=False,

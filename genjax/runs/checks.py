@@ -9,7 +9,10 @@ from pathlib import Path
 
 import jax
 
+from genjax.errors import UserError
+from genjax.files import read_json
 from genjax.models.base import Tree
+from genjax.plain import read
 from genjax.runs import checksums
 from genjax.runtime import distributed
 
@@ -52,19 +55,18 @@ def damage(checkpoint: Path, state: Tree) -> str:
 def log(checkpoint: Path) -> dict[str, list[float]]:
     """The log that was saved; {} where there is none."""
     try:
-        log = json.loads((checkpoint / FOLDER / "process_0.json").read_bytes())["log"]
-        return {name: [float(value) for value in values] for name, values in log.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        log = read_json(checkpoint / FOLDER / "process_0.json").get("log")
+        return {name: list(values) for name, values in read(dict[str, tuple[float, ...]], log, "").items()}
+    except UserError:
         return {}
 
 
 def _saved(folder: Path) -> dict[str, int] | None:
     """The sums over the processes; {} of a checkpoint that was saved without; None where they are damaged."""
-    totals = {}
     try:
-        parts = [json.loads(file.read_bytes())["checksums"] for file in sorted(folder.glob("process_*.json"))]
-        for name in parts[0] if parts else ():
-            totals[name] = sum(int(part[name]) for part in parts) % 2**32
-    except (OSError, ValueError, TypeError, KeyError):
+        files = [read_json(file).get("checksums") for file in sorted(folder.glob("process_*.json"))]
+        parts = [read(dict[str, int], sums, "") for sums in files]
+        totals = {name: sum(part[name] for part in parts) % 2**32 for name in (parts[0] if parts else ())}
+    except (UserError, KeyError):
         return None
     return totals if totals or not folder.exists() else None

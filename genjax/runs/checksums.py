@@ -48,7 +48,7 @@ def require_unchanged(metadata: Mapping[str, str] | None, arrays: Mapping[str, n
         return
     try:
         saved = dict(json.loads(metadata[METADATA]))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise UserError(f"'{place}' is damaged: its checksums cannot be read; export or copy it again") from None
     for name, x in arrays.items():
         if saved.get(name) != _crc(x):

@@ -8,6 +8,7 @@ from genjax.errors import UsageError
 from genjax.files import write_atomic
 from genjax.runs.charts import ERROR, find_curves, intervals, line_chart
 from genjax.runs.directory import read_config
+from genjax.runs.evaluations import read_evaluation
 from genjax.runs.metrics import read_metrics
 from genjax.runs.pages import flat, samples, show, style
 
@@ -41,6 +42,7 @@ def write_comparison(runs: Sequence[Path], file: Path) -> Path:
         systems=[configs[name].get("system") for name in names],
         steps=[max((int(steps[-1]) for steps, _ in curves[name].values()), default=0) for name in names],
         metrics=_table(curves),
+        evaluation=_evaluation({name: read_evaluation(run) for name, run in zip(names, runs)}),
         differences=differences(configs),
         charts=_charts(curves),
         samples={name: _last_samples(run, IMAGE_BYTES // len(runs)) for name, run in zip(names, runs)},
@@ -85,6 +87,19 @@ def _table(curves: dict[str, dict]) -> list[dict]:
             ends = None if width is None else [value - float(width[-1]), value + float(width[-1])]
             cells.append({"value": value, "interval": ends})
         rows.append({"name": key.removeprefix("validation/"), "cells": cells})
+    return rows
+
+
+def _evaluation(found: dict[str, dict]) -> list[dict]:
+    """What `genjax eval` measured of the runs, with 95% intervals."""
+    rows = []
+    for key in dict.fromkeys(key for run in found.values() for key in run):
+        cells = []
+        for run in found.values():
+            value, error = run.get(key, {}).get("value"), run.get(key, {}).get("error")
+            cells.append({"value": value, "interval": error and [value - 1.96 * error, value + 1.96 * error]})
+        floors = {run[key]["floor"] for run in found.values() if key in run and run[key].get("floor") is not None}
+        rows.append({"name": key, "cells": cells, "floor": floors.pop() if len(floors) == 1 else None})
     return rows
 
 

@@ -1,5 +1,6 @@
 """Pictures in a grid, as pixels."""
 
+import io
 import math
 import textwrap
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from genjax.errors import UserError
 
-__all__ = ["GAP", "WIDTH", "beside", "image_grid"]
+__all__ = ["GAP", "WIDTH", "beside", "gif", "image_grid", "png"]
 
 GAP, WIDTH = 2, 400  # pixels: between images, and the least width of a grid
 CAPTION, FONT, LINES = 120, 11, 3  # the least width of a picture with a caption, its letters' size, its most lines
@@ -60,6 +61,21 @@ def beside(images: Sequence[np.ndarray]) -> np.ndarray:
         image = image[:, rows * image.shape[1] // height][:, :, columns * image.shape[2] // width]
         fitted.append(np.broadcast_to(image, (len(image), height, width, channels)))
     return np.stack(fitted, axis=1)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """The PNG file of a grid, or of one picture (H, W[, 3]) uint8."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def gif(images_NKHWC: np.ndarray) -> bytes:
+    """The film of N frames of K pictures side by side, 15 frames a second, over and over; values in [-1, 1]."""
+    frames = [Image.fromarray(image_grid(image[None], columns=1)) for image in images_NKHWC]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=1000 / 15, loop=0)
+    return buffer.getvalue()
 
 
 def _written(texts: Sequence[str], width: int) -> np.ndarray:

@@ -15,22 +15,25 @@ from genjax.models.base import Params, Tree
 from genjax.runs import checkpoint
 from genjax.runs.restore import TOKENIZER, open_run
 from genjax.runs.sources import match, parse
-from genjax.runs.weights import WEIGHTS, load_safetensors
+from genjax.runs.weights import WEIGHTS, load_safetensors, metadata
 
 __all__ = ["initialize_from", "load_weights", "tokenizer_for"]
 
 
-def initialize_from(state: TrainState, sources: tuple[str, ...], engine: Engine) -> TrainState:
+def initialize_from(
+    state: TrainState, sources: tuple[str, ...], engine: Engine, tokenizer: Tokenizer | None = None
+) -> TrainState:
     """The state with what `train.init_from` names loaded: parameters, model state, and the averages of both.
 
     Raises:
-      UsageError: as `genjax.runs.sources.match`.
+      UsageError: as `genjax.runs.sources.match`; weights that were learned with another than the data's `tokenizer`.
       UserError: a source that is missing, or whose arrays have other names or shapes.
     """
     params, model_state = dict(state.params), dict(state.model_state)
     ema = EMA(dict(state.ema.params), dict(state.ema.state), state.ema.power)
     for source in map(parse, sources):
         loaded, loaded_state = load_weights(source.path)
+        _require_tokenizer(source.path, tokenizer)
         names = match(source, params | model_state, loaded | loaded_state)
         if missing := [name for name in params if source.mine and source.covers(name) and name not in names]:
             raise UserError(f"--train.init-from {source}: it has nothing for {missing[0]}, only {', '.join(loaded)}")
@@ -76,6 +79,16 @@ def tokenizer_for(out: Path, init_from: tuple[str, ...]) -> Tokenizer | None:
         if list(tokenizer.pieces) != list(found[first].pieces):
             raise UsageError(f"--train.init-from: '{first}' and '{run}' have different tokenizers: take one of them")
     return next(iter(found.values()), None)
+
+
+def _require_tokenizer(place: Path, tokenizer: Tokenizer | None) -> None:
+    """A run directory has its tokenizer beside its weights, which `tokenizer_for` takes; a file says which it was."""
+    theirs = metadata(place).get("tokenizer") if place.suffix == ".safetensors" else None
+    if tokenizer is not None and theirs not in (None, tokenizer.fingerprint):
+        raise UsageError(
+            f"--train.init-from: '{place}' was trained with another tokenizer than that of this data, whose ids mean "
+            "other text: name the run directory itself, whose tokenizer is then taken"
+        )
 
 
 def _fit(loaded: Tree, expected: Tree, name: str, place: Path) -> Tree:

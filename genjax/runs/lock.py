@@ -135,7 +135,7 @@ def _started(pid: int) -> str:
 def _lives(holder: dict) -> bool:
     try:
         os.kill(max(int(holder["pid"]), 1), 0)
-    except (ProcessLookupError, KeyError, ValueError, TypeError):
+    except (ProcessLookupError, KeyError, ValueError, TypeError, OverflowError):
         return False
     except OSError:  # somebody else's
         return True
@@ -146,5 +146,5 @@ def _holder(descriptor: int) -> dict:
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
         return holder if isinstance(holder, dict) else {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from genjax.errors import UserError
 
-__all__ = ["flat", "samples", "show", "style"]
+__all__ = ["data_uri", "flat", "samples", "show", "style"]
 
 TEXT = 6000  # characters shown of a text sample
 
@@ -65,12 +65,12 @@ def samples(folder: Path, shown: int, limit: int) -> list[dict]:
 def _moment(order: float, path: Path, share: int) -> dict:
     label = "final" if order == math.inf else f"step {show(order)}"
     if path.suffix == ".png":
-        return {"label": label, "image": _data_uri(path, share)}
+        return {"label": label, "image": data_uri(path, share)}
     text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", path.read_text("utf-8", "replace"))
     return {"label": label, "text": text[:TEXT] + "\n…" * (len(text) > TEXT)}
 
 
-def _data_uri(path: Path, limit: int) -> str:
+def data_uri(path: Path, limit: int) -> str:
     """The picture as it is; above `limit` bytes, smaller and as JPEG."""
     from PIL import Image
 

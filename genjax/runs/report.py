@@ -4,22 +4,27 @@ Charts are drawn by matplotlib as SVG inside the page; their ink is `currentColo
 light or a dark screen. Everything that comes from the run is escaped, by jinja or by matplotlib.
 """
 
-import json
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from genjax.errors import UserError
-from genjax.files import write_atomic
-from genjax.runs.charts import ERROR, find_curves, intervals, line_chart
+from genjax.files import read_json, write_atomic
+from genjax.metrics.definitions import define, value_of
+from genjax.metrics.diversity import collapse
+from genjax.runs.best import pick
+from genjax.runs.charts import ERROR, find_curves, interval, intervals, line_chart
+from genjax.runs.evaluations import FOLDER, NEAREST, read_evaluation
 from genjax.runs.metrics import read_metrics
-from genjax.runs.pages import flat, samples, show, style
+from genjax.runs.pages import data_uri, flat, samples, show, style
 
 __all__ = ["write_report"]
 
 IMAGE_BYTES = 1_900_000  # of all embedded samples together: the page stays under 3 MB
+SHEET_BYTES = 300_000  # of a sheet of nearest neighbours
 SHOWN = 6  # moments of training that samples are shown of
+QUANTILES = ("_p10", "_p50", "_p90")  # ends of the names of values that share a chart
 SPEEDS = ("steps_per_second", "examples_per_second")
 
 
@@ -51,8 +56,12 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         speeds={name: float(np.median(curves[name][1])) for name in SPEEDS if name in curves},
         compile_seconds=environment.get("compile_seconds"),
         validation=_validation(curves, best),
+        collapse=collapse({n.removeprefix("validation/"): values[-1].item() for n, (_, values) in curves.items()}),
         best=best,
         charts=_charts(curves, missing),
+        evaluation=_evaluation(read_evaluation(run)),
+        nearest=[data_uri(file, SHEET_BYTES) for file in sorted((run / FOLDER).glob(f"{NEAREST}-*.png"))],
+        definitions=_definitions([*(name.removeprefix("validation/") for name in curves), *read_evaluation(run)]),
         samples=samples(run / "samples", SHOWN, IMAGE_BYTES),
         style=style(),
     )
@@ -60,15 +69,7 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
 
 
 def _read_json(path: Path) -> dict | None:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path} is damaged: expected a JSON object")
-    return value
+    return read_json(path) if path.exists() else None
 
 
 def _devices(environment: dict) -> str:
@@ -80,24 +81,44 @@ def _devices(environment: dict) -> str:
 def _validation(curves: dict, best: tuple[str, str]) -> dict:
     """The last value of every validation metric, and those of the step that `best` picks."""
     table = {n.removeprefix("validation/"): c for n, c in curves.items() if n.startswith("validation/")}
-    metric, direction = best
-    best_step = None
-    if metric in table:
+    wanted, direction = best
+    best_step, metric = None, pick({name: name for name in table}, wanted)
+    if metric is not None:
         steps, values = table[metric]
         best_step = int(steps[values.argmin() if direction == "min" else values.argmax()])
     rows = [
         {
             "name": name,
             "last": values[-1].item(),
+            "interval": interval(values[-1], table.get(name + ERROR)),
             "best": dict(zip(steps.tolist(), values.tolist())).get(best_step),
         }
         for name, (steps, values) in table.items()
+        if not (name.endswith(ERROR) and name.removesuffix(ERROR) in table)
     ]
     return {
         "rows": rows,
+        "best": metric,
         "best_step": best_step,
         "last_step": max((int(c[0][-1]) for c in table.values()), default=0),
     }
+
+
+def _evaluation(found: dict[str, dict]) -> dict:
+    """The rows of `genjax eval`, and which columns any of them fills."""
+    rows = []
+    for name, row in found.items():
+        error, value = row.get("error"), row["value"]
+        ends = None if error is None else [value - 1.96 * error, value + 1.96 * error]
+        rows.append({**row, "name": name, "interval": ends, "count": len(row.get("seeds") or ())})
+    columns = ("interval", "best", "floor", "how")
+    return {"rows": rows, "columns": {key for key in columns for row in rows if row.get(key) not in (None, "")}}
+
+
+def _definitions(names: list[str]) -> list[dict]:
+    """What the reported numbers say, once for each value however many samples it is over."""
+    found = {value_of(name): define(name) for name in names}
+    return [{"name": value, **known._asdict()} for value, known in found.items() if known]
 
 
 def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
@@ -126,7 +147,12 @@ def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
         for metric, name in metrics.items()
     ]
     widths = intervals(curves)
-    validated = [
+    quantiles: dict[str, dict] = {}
+    for m in [m for m in validation if m.endswith(QUANTILES)]:
+        place, _, quantile = m.rpartition("_")
+        quantiles.setdefault(place, {})[quantile] = validation.pop(m)
+    validated = [chart(f"validation/{m} quantiles", names, m, raw=True) for m, names in sorted(quantiles.items())]
+    validated += [
         chart(f"validation/{m}", {m: name}, m, raw=True, bands={m: widths[name]} if name in widths else {})
         for m, name in validation.items()
         if not m.endswith("count") and m.removesuffix(ERROR) not in validation.keys() - {m}

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pillow
 
 from genjax.errors import UsageError
 from genjax.files import write_atomic
 from genjax.models.base import Layout
-from genjax.runs.grids import beside, image_grid
-from genjax.spec import Field, Image, Label, Tokens
+from genjax.runs.chains import chain_picture
+from genjax.runs.grids import beside, gif, image_grid, png
+from genjax.runs.heat_maps import heat_maps
+from genjax.spec import Field, Image, Label, States, Tokens
 
 __all__ = ["field_texts", "save_outputs", "save_samples"]
 
 GIVEN = "given."  # stands before the name of a condition in a layout
-STRIPS = 8  # samples shown with their trajectory
+STRIPS, MAPS = 8, 3  # samples shown with their trajectory, and with their maps
 
 
 def save_samples(
@@ -41,7 +42,7 @@ def save_outputs(
     layout: Layout = Layout(),
     tokenizer: Any = None,
 ) -> list[Path]:
-    """Writes samples in the format of the suffix: .png, .txt (the words alone), or .npz (the raw arrays).
+    """Writes samples in the format of the suffix: .png, .gif (a film), .txt (words alone), or .npz (raw arrays).
 
     Args:
       outputs: as `Model.sample` returned them.
@@ -50,7 +51,8 @@ def save_outputs(
 
     Returns:
       The files. Where the layout leaves several fields of pictures apart, each has a grid of its own, NAME-FIELD.png.
-      Beside NAME.png stands NAME-trajectory.png, a row for each of the first samples, where there is a trajectory.
+      Beside NAME.png stands NAME-trajectory.png, a row for each of the first samples, where there is a trajectory;
+      beside NAME.txt stands NAME-MAP.png for each of the layout's maps.
 
     Raises:
       UsageError: a suffix that does not fit the samples. UserError: the file cannot be written.
@@ -63,22 +65,28 @@ def save_outputs(
         np.savez(buffer, **{name: np.asarray(value) for name, value in outputs.items()})
         return [write_atomic(path, buffer.getvalue())]
     arrays = _arrays(outputs, given)
-    words = {name: kind for name, kind in shown.items() if not isinstance(kind, Image)}
+    if path.suffix == ".png" and (name := next((n for n, kind in shown.items() if isinstance(kind, States)), None)):
+        return [write_atomic(path, chain_picture(arrays, name, shown[name], fields, tokenizer))]
+    words = {name: kind for name, kind in shown.items() if isinstance(kind, Tokens | Label)}
     texts = {name: field_texts(name, arrays, kind, tokenizer) for name, kind in words.items()}
     if path.suffix == ".txt":
         labels = all(isinstance(kind, Label) for kind in words.values())
-        return [write_atomic(path, (_list(texts) if labels else _sheet(texts)).encode(errors="replace"))]
+        sheet = _lines(texts) if layout.lines else _list(texts) if labels else _sheet(texts)
+        maps = _maps(path, arrays, layout, tokenizer)
+        return [write_atomic(file, data) for file, data in {path: sheet.encode(errors="replace"), **maps}.items()]
     captions = [" · ".join(" ".join(text.split()) for text in row) for row in zip(*texts.values())]
     pictures = tuple(name for name in shown if name not in words)
     files = {path: pictures}
     if len(pictures) > 1 and not layout.beside:
         files = {path.with_name(f"{path.stem}-{name}.png"): (name,) for name in pictures}
+    if path.suffix == ".gif":
+        return [write_atomic(path, gif(beside([arrays[name] for name in pictures])))]
     grids = {}
     for file, names in files.items():
         grids[file] = image_grid(beside([arrays[name] for name in names]), layout.columns, captions)
     if (frames_NKHWC := outputs.get("trajectory")) is not None:
         grids[path.with_name(f"{path.stem}-trajectory.png")] = image_grid(frames_NKHWC[:STRIPS], columns=1)
-    return [write_atomic(file, _png(grid)) for file, grid in grids.items()]
+    return [write_atomic(file, png(grid)) for file, grid in grids.items()]
 
 
 def _arrays(outputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -94,15 +102,15 @@ def _shown(
         kind, shape = fields.get(name.removeprefix(GIVEN)), _arrays(outputs, given)[name].shape
         if kind is None and len(shape) == 4:
             kind = Image(*shape[1:])
-        if isinstance(kind, Image | Tokens | Label):
+        if isinstance(kind, Image | Tokens | Label | States):
             kinds[name] = kind
     return kinds
 
 
 def _suffixes(shown: Mapping[str, Field]) -> list[str]:
     """The formats that there are for fields of these kinds, the best one first."""
-    pictures = [isinstance(kind, Image) for kind in shown.values()]
-    return [".png"] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
+    pictures = [isinstance(kind, Image | States) for kind in shown.values()]
+    return [".png", ".gif"] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
 
 
 def field_texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, tokenizer: Any) -> list[str]:
@@ -118,16 +126,35 @@ def field_texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, token
 def _sheet(texts: dict[str, list[str]]) -> str:
     """The texts of each sample under a numbered rule; with the fields' names where there are several."""
     rows = list(zip(*texts.values()))
-    names = [f"{name}: " if len(texts) > 1 else "" for name in texts]
+    names = [f"{_title(name, texts)}: " if len(texts) > 1 else "" for name in texts]
     bodies = ("".join(f"{name}{text}\n" for name, text in zip(names, row)) for row in rows)
     return "".join(f"{f'──── {i} of {len(rows)} ':─<40}\n{body}" for i, body in enumerate(bodies, 1))
 
 
+def _title(name: str, texts: Mapping[str, list[str]]) -> str:
+    """The field's name; of a condition, with a word that tells it from what was made."""
+    field = name.removeprefix(GIVEN)
+    return f"{field} of the data" if field != name and field in texts else field
+
+
+def _lines(texts: dict[str, list[str]]) -> str:
+    """The words of a sample in each line."""
+    return "".join(" ".join(" ".join(row).split()) + "\n" for row in zip(*texts.values()))
+
+
+def _maps(path: Path, arrays: Mapping[str, np.ndarray], layout: Layout, tokenizer: Any) -> dict[Path, bytes]:
+    """File -> picture of each of the layout's maps, of the first samples."""
+
+    def words(name: str) -> list[list[str]]:
+        decode = tokenizer.decode if tokenizer is not None else lambda ids: str(ids[0])
+        lengths = arrays[f"{name}_length"][:MAPS]
+        return [[decode([i]) for i in ids[:length].tolist()] for ids, length in zip(arrays[name], lengths)]
+
+    return {
+        path.with_name(f"{path.stem}-{name}.png"): heat_maps(arrays[name][:MAPS], words(rows), words(columns))
+        for name, rows, columns in layout.maps
+    }
+
+
 def _list(labels: dict[str, list[str]]) -> str:
     return "".join(f"{i}  {'  '.join(row)}\n" for i, row in enumerate(zip(*labels.values()), 1))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Pillow.fromarray(pixels).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()

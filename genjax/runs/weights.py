@@ -10,22 +10,23 @@ import jax
 import numpy as np
 
 import genjax
+from genjax.data import Tokenizer
 from genjax.engine.state import TrainState, averaged
 from genjax.errors import UserError
 from genjax.files import require_file
 from genjax.models.base import Model, Params, Tree
 from genjax.runs import checksums
 
-__all__ = ["WEIGHTS", "export_weights", "load_safetensors", "write_arrays"]
+__all__ = ["WEIGHTS", "export_weights", "load_safetensors", "metadata", "write_arrays"]
 
 WEIGHTS = "weights.safetensors"
 STATE = "state:"  # files of genjax 0.1 have parameters only
 
 
-def export_weights(model: Model, state: TrainState, file: Path) -> Path:
+def export_weights(model: Model, state: TrainState, file: Path, tokenizer: Tokenizer | None = None) -> Path:
     """Writes what `averaged` gives, the weights that are sampled and evaluated; `load_safetensors` reads them.
 
-    The file's metadata say which system, step and version of genjax they are of.
+    The file's metadata say which system, step and version of genjax they are of, and the tokenizer's fingerprint.
 
     Raises:
       UserError: the file cannot be written; one that was there stays.
@@ -33,7 +34,7 @@ def export_weights(model: Model, state: TrainState, file: Path) -> Path:
     params, model_state = averaged(state)
     arrays = _flat(params) | {STATE + name: x for name, x in _flat(model_state).items()}
     about = {"system": type(model).__name__, "step": str(int(state.step)), "genjax": genjax.__version__}
-    return write_arrays(arrays, file, about)
+    return write_arrays(arrays, file, about | ({"tokenizer": tokenizer.fingerprint} if tokenizer else {}))
 
 
 def write_arrays(arrays: Mapping[str, np.ndarray], file: Path, metadata: Mapping[str, str] = {}) -> Path:
@@ -71,6 +72,18 @@ def load_safetensors(file: Path) -> tuple[Params, Tree]:
         state = {name.removeprefix(STATE): flat.pop(name) for name in list(flat) if name.startswith(STATE)}
         return tuple(flax.traverse_util.unflatten_dict(part, sep="/") for part in (flat, state))
     except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the latter two: a name inside another
+        raise UserError(f"cannot read weights from '{file}': {error}") from error
+
+
+def metadata(file: Path) -> dict[str, str]:
+    """What a file of safetensors says of itself. Raises UserError as `load_safetensors`."""
+    from safetensors import SafetensorError, safe_open
+
+    require_file(file)
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read weights from '{file}': {error}") from error
 
 

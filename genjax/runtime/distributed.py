@@ -23,6 +23,7 @@ __all__ = [
     "cluster",
     "device_errors",
     "gather",
+    "gather_rows",
     "initialize",
     "lost_process",
     "require_same",
@@ -123,6 +124,15 @@ def gather(text: str) -> list[str]:
     sizes = multihost_utils.process_allgather(np.int32(data.size))
     rows = multihost_utils.process_allgather(np.pad(data, (0, int(sizes.max()) - data.size)))
     return [row[:size].tobytes().decode() for row, size in zip(np.asarray(rows), sizes)]
+
+
+def gather_rows(array: np.ndarray) -> np.ndarray:
+    """The rows of all processes, which have equally many, one after the other, on every one of them."""
+    if jax.process_count() == 1:
+        return array
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
 @contextlib.contextmanager

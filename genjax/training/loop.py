@@ -17,9 +17,11 @@ from genjax.engine.state import TrainState
 from genjax.engine.step import due_turns
 from genjax.errors import UserError
 from genjax.evaluation.evaluate import Evaluation
-from genjax.experiment import Experiment, Train
+from genjax.experiment import Experiment
+from genjax.metrics.diversity import collapse
 from genjax.runs import checkpoint, posthoc_ema
 from genjax.runs import directory as runs
+from genjax.runs.best import best_of, pick
 from genjax.runs.check import check, resolve
 from genjax.runs.checkpoint import Checkpoints
 from genjax.runs.initialize import initialize_from, tokenizer_for
@@ -30,11 +32,13 @@ from genjax.runs.weights import WEIGHTS, export_weights
 from genjax.runtime import distributed
 from genjax.runtime.host_memory import keep_freed_memory
 from genjax.runtime.signals import Stop
+from genjax.training.banner import banner
 from genjax.training.clock import Clock
 from genjax.training.outputs import REPORT_SECONDS, Outputs
 from genjax.training.progress import Progress
+from genjax.training.schedule import due, samples_due, steps_of_call
 
-__all__ = ["REPORT_SECONDS", "run_loop", "steps_of_call", "train"]
+__all__ = ["REPORT_SECONDS", "run_loop", "train"]
 
 
 def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") -> dict[str, float]:
@@ -81,7 +85,7 @@ def run_loop(engine: Engine, dataset: data.Dataset, out: Path, *, recipe: str = 
                 warning = runs.prepare(out, config)
                 if dataset.tokenizer is not None:
                     dataset.tokenizer.save(out)
-        checkpoints = stack.enter_context(Checkpoints(out, experiment.train.keep, experiment.model.best))
+        checkpoints = stack.enter_context(Checkpoints(out, experiment.train.keep, best_of(experiment)))
         session = stack.enter_context(_Session(engine, dataset, out, config, checkpoints, warning))
         return session.train()
 
@@ -124,7 +128,7 @@ class _Session:
         else:
             state = self._steps(start, state)
         if jax.process_count() == 1:
-            export_weights(self.engine.model, state, self.out / WEIGHTS)
+            export_weights(self.engine.model, state, self.out / WEIGHTS, self.dataset.tokenizer)
         return self.validation
 
     def _steps(self, step: int, state: TrainState) -> TrainState:
@@ -152,9 +156,9 @@ class _Session:
                 last = step == train.steps
                 stopping = not last and distributed.agree_to_stop(self.stop.asked is not None, step)
                 events = {
-                    "evaluate": not stopping and (last or _due(step, train.eval_every)),
-                    "sample": not stopping and (last or _due(step, train.sample_every)),
-                    "checkpoint": stopping or last or _due(step, train.checkpoint_every),
+                    "evaluate": not stopping and (last or due(step, train.eval_every)),
+                    "sample": not stopping and (last or samples_due(step, train)),
+                    "checkpoint": stopping or last or due(step, train.checkpoint_every),
                 }
                 if any(events.values()):
                     self._read(pending)
@@ -178,7 +182,7 @@ class _Session:
         last = step == train.steps
         events = {
             "evaluate": last and not measured,
-            "sample": (last or _due(step, train.sample_every)) and "seconds/sample" not in found,
+            "sample": (last or samples_due(step, train)) and "seconds/sample" not in found,
             "checkpoint": False,
         }
         self.validation = measured
@@ -191,7 +195,7 @@ class _Session:
         state = self.checkpoints.restore(self.engine.abstract_state, messages.append)
         if state is None:
             state = self.engine.init()
-            state = initialize_from(state, self.experiment.train.init_from, self.engine)
+            state = initialize_from(state, self.experiment.train.init_from, self.engine, self.dataset.tokenizer)
         else:
             self.saved = int(state.step)
             self.window = checkpoint.log(self.out, self.saved)
@@ -199,16 +203,12 @@ class _Session:
         train = self.experiment.train
         self.progress = Progress(train.steps, self.saved, self.experiment.data.batch_size)
         self.progress.pause()
-        for message in messages:
+        for message in (*banner(self.engine, self.dataset, self.out, self.saved), *messages):
             self.progress.message(message)
         with distributed.together():
             if self.lead:
                 posthoc_ema.discard_after(self.out, self.saved)
                 self.writer = MetricsWriter(self.out, resume_step=self.saved, say=self.progress.message)
-        if self.dataset.unused:
-            self.progress.message(f"fields of the data that nothing reads: {', '.join(self.dataset.unused)}")
-        if self.saved:
-            self.progress.message(f"resuming '{self.out}' at step {self.saved}")
         return state
 
     def _read(self, pending: list[tuple[int, dict[str, jax.Array]]]) -> None:
@@ -223,7 +223,7 @@ class _Session:
                 raise UserError(self._not_finite(step, name, value))
             self.window.setdefault(name, []).append(value)
         means = None
-        if _due(step, self.experiment.train.log_every):
+        if due(step, self.experiment.train.log_every):
             means = {name: float(np.mean(values)) for name, values in self.window.items()}
             self.window = {}
             speed = {k: v for k, v in self.progress.speed.items() if math.isfinite(v)}
@@ -246,13 +246,21 @@ class _Session:
         if events["evaluate"]:
             try:
                 with self._part("evaluate"):
-                    measured = self.validation = self.evaluation(state)
+                    measured = self.evaluation(state)
+                if not self.validation and pick(measured, best := best_of(self.experiment)[0]) is None:
+                    there, system = ", ".join(measured) or "nothing", type(self.experiment.model).__name__
+                    self.progress.message(
+                        f"no checkpoint will be the best: {system}.best names `{best}`, and evaluation gives {there}"
+                    )
+                self.validation = measured
             except Exception as error:  # first the weights are saved
                 failure = error
             if self.lead and not failure:
                 self.writer.write(step, {f"validation/{name}": value for name, value in measured.items()})
                 words = "  ".join(f"{name} {value:.4g}" for name, value in measured.items() if "count" not in name)
                 self.progress.message(f"step {step}  validation  {words}")
+                if warning := collapse(measured):
+                    self.progress.message(warning)
         if events["checkpoint"]:
             finite = {name: value for name, value in measured.items() if math.isfinite(value)}
             with self._part("checkpoint"):
@@ -280,13 +288,3 @@ class _Session:
         with self.clock(name):
             yield
         self.progress.resume()
-
-
-def steps_of_call(step: int, train: Train) -> int:
-    """How many steps the next call takes: up to `train.steps_per_call`, not past the next event."""
-    left = [every - step % every for every in (train.eval_every, train.sample_every, train.checkpoint_every) if every]
-    return min(train.steps_per_call, train.steps - step, *left)
-
-
-def _due(step: int, every: int) -> bool:
-    return every > 0 and step % every == 0

@@ -11,6 +11,7 @@ from genjax.data import Dataset
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState
 from genjax.files import write_atomic
+from genjax.runs.best import best_of
 from genjax.runs.environment import environment
 from genjax.runs.report import write_report
 from genjax.training.clock import Clock
@@ -41,7 +42,9 @@ class Outputs:
         if self.previews is None:
             return
         try:
-            self.previews.write(self.out / "samples", step, state, lead=self.lead)
+            files = self.previews.write(self.out / "samples", step, state, lead=self.lead)
+            for file in files:
+                self.progress.message(f"step {step}  samples  {file}{_beginning(file)}")
         except Exception as error:
             if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
                 raise  # another process may be gone
@@ -59,10 +62,18 @@ class Outputs:
             environment["skipped_files"] = list(self.dataset.skipped)
         try:
             write_atomic(self.out / "environment.json", json.dumps(environment, indent=2).encode())
-            write_report(self.out, best=self.engine.model.best)
+            write_report(self.out, best=best_of(self.engine.experiment))
         except Exception as error:
             self._say("report not written", error)
 
     def _say(self, what: str, error: Exception) -> None:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         self.progress.message(f"{what}: {reason}")
+
+
+def _beginning(file: Path) -> str:
+    """The first words of a sheet of text, without its rule."""
+    if file.suffix != ".txt":
+        return ""
+    words = " ".join(file.read_text(errors="replace")[:600].split("\n")[1:5]).split()
+    return f'  "{" ".join(words)[:60]}..."'

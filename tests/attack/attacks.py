@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +16,22 @@ __all__ = ["ATTACKS", "Trial", "attack", "copied"]
 
 
 class Trial(NamedTuple):
-    """A command; `same` are files that it may write only as the sound ones are, `whole` are places it may not touch."""
+    """A command, and what it has to withstand.
+
+    Attributes:
+      same: (file, folder) where the file may hold only what one of the folder holds.
+      whole: a place that the command may not touch.
+      during: the command runs inside of it.
+      then: a command that has to succeed afterwards; `must`: the command itself has to, `refused`: it may not.
+    """
 
     argv: list[str | Path]
     same: tuple[tuple[Path, Path], ...] = ()
     whole: Path | None = None
+    during: AbstractContextManager = nullcontext()
+    then: list[str | Path] | None = None
+    must: bool = False
+    refused: bool = False
 
 
 Attack = Callable[[random.Random, Path, Path], Trial]
@@ -86,10 +98,13 @@ def checkpoint(chance: random.Random, sound: Path, here: Path) -> Trial:
     file = chance.choice(files)
     if chance.random() < 0.15:
         file.unlink()
+    elif file.read_bytes()[:1] == b"{" and chance.random() < 0.6:
+        damage_json(chance, file)
     else:
         file.write_bytes(damage_bytes(chance, file.read_bytes()))
     out = here / "w.safetensors"
-    return Trial(["export", run, "--out", out, "--ema", "false"], same=((out, sound / "exported"),))
+    which = chance.choice([[], [], ["--checkpoint", "best"], ["--checkpoint", "2"]])
+    return Trial(["export", run, "--out", out, "--ema", "false", *which], same=((out, sound / "exported"),))
 
 
 @attack

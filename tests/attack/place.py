@@ -12,7 +12,7 @@ from PIL import Image
 
 from genjax import cli
 
-__all__ = ["SIZES", "TRAIN_TEXT", "TRAIN_VAE", "call", "make"]
+__all__ = ["SIX_STEPS", "SIZES", "TRAIN_TEXT", "TRAIN_VAE", "call", "make"]
 
 SIZES = (
     "--train.steps 2 --data.batch-size 2 --eval.examples 2 --eval.grid 2 --eval.set-size 2 --train.checkpoint-every 1 "
@@ -21,6 +21,7 @@ SIZES = (
 VAE = "--model.network DenseAutoencoder --model.network.widths 4 --model.latent 2".split()
 GPT = "--model.layers 1 --model.heads 1 --model.width 8 --data.context 8".split()
 TRAIN_VAE = ["train", "vae_digits", *SIZES, *VAE]
+SIX_STEPS = [*TRAIN_VAE, "--train.steps", "6", "--train.eval-every", "2", "--train.sample-every", "3"]
 TRAIN_TEXT = ["train", "gpt_pydoc", *SIZES, *GPT]
 TEXT = "the quick brown fox jumps over the lazy dog, and a cat sleeps.\n" * 30
 
@@ -62,6 +63,7 @@ def make(folder: Path) -> Path:
     _data(partial)
     for argv in (
         [*TRAIN_VAE, "--out", partial / "vae"],
+        [*SIX_STEPS, "--out", partial / "six"],
         [*TRAIN_TEXT, "--data.path", partial / "text.txt", "--data.tokenizer", "bpe:270", "--out", partial / "text"],
         ["corpus", partial / "text.txt", "--out", partial / "corpus", "--tokenizer", "bpe:270", "--validation", "0.2"],
     ):

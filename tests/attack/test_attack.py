@@ -3,8 +3,10 @@
 import pytest
 from attack.attack import run
 
+TRIALS = 102  # six of each attack: about four minutes on 2 cores
+
 
 @pytest.mark.slow
 def test_what_comes_from_outside_is_withstood():
-    trials, failures = run(260, seed=1, seconds=240)
-    assert trials > 60 and not failures, "\n\n".join(failures)
+    failures = run(TRIALS, seed=1)
+    assert not failures, "\n\n".join(failures)

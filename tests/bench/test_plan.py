@@ -198,8 +198,8 @@ def test_plan_of_a_small_gpt(tmp_path):
 
 
 @pytest.mark.tpu_aot
-@pytest.mark.parametrize("name", ["diffusion-unet", "diffusion-dit", "latent-diffusion"])
-def test_plan_of_diffusion(name):
+@pytest.mark.parametrize("name", ["diffusion-unet", "diffusion-dit", "latent-diffusion", "infogan", "vaegan"])
+def test_plan_of_systems(name):
     needs_libtpu()
     experiment = dataclasses.replace(systems.TINY[name], mesh=Mesh(data=4, fsdp=2))
     result = plan.plan(name, experiment, "v5e:2x4")

@@ -62,6 +62,15 @@ def test_documents_without_a_last_line_break_are_apart(tmp_path):
         assert text.count("end\n") == 2
 
 
+def test_samples_start_from_an_end_of_text_that_training_has_seen(tmp_path, texts):
+    for name, files in (("one", texts[3:]), ("many", texts)):
+        build_corpus(files, tmp_path / name, "bpe:290", validation=0.2)
+        dataset = load(Data(path=str(tmp_path / name), context=16))
+        end = dataset.tokenizer.end_of_text
+        assert dataset.spec.fields["tokens"].end == (end if name == "many" else None)
+        assert (end in dataset.train.tokens_N) == (name == "many")
+
+
 def test_another_tokenizer_than_that_of_the_run_is_refused(tmp_path, texts):
     build_corpus(texts, tmp_path / "out", "char")
     data = Data(path=str(tmp_path / "out"), context=8)

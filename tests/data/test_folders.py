@@ -13,7 +13,7 @@ from genjax.data.dataset import hold_out
 from genjax.data.pictures import read_image, read_mask
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
-from genjax.orders import Unpaired
+from genjax.orders import Epochs, Unpaired
 from genjax.spec import Image, Label, Real, Tokens
 
 TEXT = Tokens((64,), 257, ragged=True, end=256)
@@ -94,6 +94,21 @@ def test_a_domain_that_is_empty_or_missing_is_named(tmp_path):
     (tmp_path / "trainB").mkdir()
     with pytest.raises(UserError, match="trainB: no images here: one of the two domains is empty"):
         load(Data(path=str(tmp_path)))
+
+
+def test_files_of_one_name_are_pairs_in_the_order_of_epochs(tmp_path):
+    for split, count in (("train", 8), ("val", 3)):
+        write(tmp_path / f"{split}A", count)
+        write(tmp_path / f"{split}B", count, first=100, suffix="bmp")
+    dataset = load(Data(path=str(tmp_path), order=Epochs(), flip=True))
+    batch = next(iter(train_batches(dataset, 8, 0)))
+    a, b = numbers(batch["image_a"]), numbers(batch["image_b"])
+    np.testing.assert_array_equal(b, a + 100)
+    assert len(set(a)) == 8 and dataset.spec.validation_examples == 3
+    (tmp_path / "trainB" / "5.bmp").rename(tmp_path / "trainB" / "other.bmp")
+    with pytest.raises(UserError, match="trainA: 5 has no partner of that name in trainB"):
+        load(Data(path=str(tmp_path), order=Epochs()))
+    assert load(Data(path=str(tmp_path))).order == Unpaired()
 
 
 @pytest.mark.parametrize(

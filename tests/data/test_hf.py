@@ -39,6 +39,15 @@ def made(count):
     return datasets.Dataset.from_dict(columns, features)
 
 
+def test_a_translation_is_a_field_a_language(tmp_path):
+    pairs = [{"de": f"Nummer {n}", "en": f"number {n}"} for n in range(9)]
+    features = datasets.Features({"translation": datasets.Translation(languages=["de", "en"])})
+    datasets.Dataset.from_dict({"translation": pairs}, features).save_to_disk(tmp_path / "pairs")
+    dataset = load(Data(source=f"hf:{tmp_path / 'pairs'}", fields=("source=en:text", "target=de:text")))
+    assert list(dataset.spec.fields) == ["source", "target"] and not dataset.unused
+    assert dataset.texts["train"]["target"][0].replace("Nummer", "number") == dataset.texts["train"]["source"][0]
+
+
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
 def test_a_local_folder(tmp_path, form):
     folder = tmp_path / "data"

@@ -43,6 +43,14 @@ def test_the_split_is_by_characters_and_windows_are_consecutive(path, tokenizer)
     assert batches[0]["bytes"].dtype == np.int32
 
 
+@pytest.mark.parametrize("tokenizer", ["byte", "char", "bpe:300"])
+def test_a_text_without_line_breaks_says_what_it_starts_with(tmp_path, tokenizer):
+    (tmp_path / "text.txt").write_text("quick brown foxes jump over lazy dogs " * 40)
+    dataset = load(Data(path=str(tmp_path / "text.txt"), tokenizer=tokenizer, context=8))
+    end = dataset.spec.fields["tokens"].end
+    assert end == dataset.train.tokens_N[0] and dataset.tokenizer.decode([end])[0] == "q"
+
+
 def test_every_offset_is_drawn(tmp_path):
     (tmp_path / "short.txt").write_text("abcdefghijklmnopqrst")
     dataset = load(Data(path=str(tmp_path / "short.txt"), context=3, validation=0.3))

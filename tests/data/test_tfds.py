@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from genjax.data import known_spec, load, train_batches, validation_batches
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
+from genjax.orders import Unpaired
 from genjax.recipes import load_experiment
 from genjax.spec import Image, Label, Real, Tokens
 
@@ -270,3 +271,27 @@ def test_another_format_has_no_random_access(prepared, tmp_path):
     with pytest.raises(UserError, match="tfds build genjax_tiny") as raised:
         load(Data(source="tfds:genjax_tiny", path=str(tmp_path / "copy")))
     assert "\n" not in str(raised.value)
+
+
+def test_the_domains_of_cycle_gan_are_unpaired(tmp_path):
+    import tensorflow_datasets as tfds
+
+    def horses(count, value):
+        files = [tmp_path / f"{value + n}.png" for n in range(count)]
+        for n, file in enumerate(files):
+            Pillow.new("RGB", (16, 16), (value + n,) * 3).save(file)
+        return [{"image": str(file), "label": value > 99} for file in files]
+
+    features = {"image": tfds.features.Image(shape=(None, None, 3)), "label": tfds.features.ClassLabel(num_classes=2)}
+    splits = {"trainA": horses(4, 0), "trainB": horses(6, 100), "testA": horses(2, 50), "testB": horses(3, 150)}
+    prepare("two_domains", features, splits, tmp_path)
+    data = Data(source="tfds:two_domains", path=str(tmp_path), image_size=16)
+    dataset = load(data)
+    assert dataset.spec.fields == {"image_a": Image(16, 16, 3), "image_b": Image(16, 16, 3)}
+    assert (dataset.spec.train_examples, dataset.spec.validation_examples) == (6, 3) and dataset.order == Unpaired()
+    batch = next(iter(train_batches(dataset, 12, 0)))
+    a, b = (((batch[name][:, 0, 0, 0] + 1) * 127.5).round() for name in ("image_a", "image_b"))
+    assert set(a) == {0, 1, 2, 3} and set(b) == {100, 101, 102, 103, 104, 105}
+    with pytest.raises(UsageError, match="has two domains of images, image_a and image_b, and no other fields"):
+        load(dataclasses.replace(data, fields=("image_a=image",)))
+    assert load_experiment("cyclegan_horse2zebra").data.source == "tfds:cycle_gan/horse2zebra"

@@ -2,9 +2,22 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from evaluation.doubles import DOMAINS, PAIRS, PICTURES, Answerer, Painter, Plain, Translator, dataset, engine, rows
+from evaluation.doubles import (
+    DOMAINS,
+    IMAGE,
+    PAIRS,
+    PICTURES,
+    Answerer,
+    Painter,
+    Plain,
+    Translator,
+    dataset,
+    engine,
+    rows,
+)
 
 from genjax.errors import UsageError, UserError
 from genjax.evaluation import evaluate as module
@@ -44,7 +57,7 @@ def test_samples_have_the_labels_of_the_examples_they_are_compared_with():
     metrics = evaluate(built, built.init(), data)
     given = {"index": np.arange(10, dtype=np.int32), "label": data.validation.arrays["label"]}
     made = built.sample(built.init(), given, 0, Painter.Options())["image"]
-    assert metrics["swd"] == pytest.approx(sliced_wasserstein(data.validation.arrays["image"], made), rel=1e-5)
+    assert metrics["swd10"] == pytest.approx(sliced_wasserstein(data.validation.arrays["image"], made), rel=1e-5)
 
 
 def test_examples_that_cannot_be_read_are_left_out():
@@ -54,7 +67,7 @@ def test_examples_that_cannot_be_read_are_left_out():
     given = {"index": np.arange(8, dtype=np.int32), "label": data.validation.arrays["label"][kept]}
     made = built.sample(built.init(), given, 0, Painter.Options())["image"]
     expected = sliced_wasserstein(data.validation.arrays["image"][kept], made)
-    assert evaluate(built, built.init(), data)["swd"] == pytest.approx(expected, rel=1e-5)
+    assert evaluate(built, built.init(), data)["swd8"] == pytest.approx(expected, rel=1e-5)
     with pytest.raises(UserError, match="swd: none of the first 1 validation images can be read"):
         measured(Painter(), PICTURES, dataset(PICTURES, torn=(0,)), set_size=1)
 
@@ -76,7 +89,7 @@ def test_a_translation_is_compared_with_its_own_domain():
     data = dataset(DOMAINS)
     arrays = data.validation.arrays
     expected = sliced_wasserstein(arrays["image_b"], arrays["image_a"])
-    assert measured(Translator(), DOMAINS, data, metrics=("swd",))["swd"] == pytest.approx(expected, rel=1e-6)
+    assert measured(Translator(), DOMAINS, data, metrics=("swd",))["swd10"] == pytest.approx(expected, rel=1e-6)
     only = DataSpec({"image_a": Image(8, 8, 1)})
     with pytest.raises(UsageError, match=r"swd compares image_b of the samples .* this data has image_a"):
         measured(Translator(), only, dataset(only), metrics=("swd",))
@@ -91,7 +104,8 @@ def test_values_name_their_field_where_there_are_several():
             return {"image_b": conditions["image_a"], "image_a": conditions["image_a"]}
 
     metrics = measured(Both(), DOMAINS, dataset(DOMAINS), metrics=("swd",))
-    assert metrics["swd_image_a"] == 0 and metrics["swd_image_b"] > 0 and "swd" not in metrics
+    assert metrics["swd10_image_a"] == 0 and metrics["swd10_image_b"] > 0 and "swd10" not in metrics
+    assert metrics["swd10_image_b_se"] > 0
 
 
 def test_pairs_are_compared_one_by_one():
@@ -103,6 +117,21 @@ def test_pairs_are_compared_one_by_one():
         name.replace("answer", "question"): array for name, array in same.items()}}))  # fmt: skip
     metrics = measured(Answerer(), PAIRS, twins, metrics=("match",))
     assert metrics["exact_match"] == metrics["token_accuracy"] == 1.0
+
+
+def test_texts_are_compared_with_the_data_as_it_is_and_the_metric_signs():
+    pytest.importorskip("sacrebleu")
+    data = dataset(PAIRS, validation=10, torn=(3,))
+    questions = data.validation.arrays
+    copies = [" ".join(map(str, ids[:n])) for ids, n in zip(questions["question"], questions["question_length"])]
+    texts = {"validation": {"answer": np.array([f"{text.removesuffix(' 0')} and more" for text in copies], object)}}
+    built = engine(Answerer(), PAIRS, metrics=("bleu",))
+    evaluation = Evaluation(built, dataclasses.replace(data, texts=texts))
+    values = evaluation(built.init())
+    assert evaluation.signatures[0].startswith("BLEU|nrefs:1|")
+    references, outputs = evaluation.parts[""].measure._references.comparison.metrics[0].texts()
+    assert len(outputs) == 9 and references == [t for n, t in enumerate(texts["validation"]["answer"]) if n != 3]
+    assert 0 < values["bleu"] < 100
 
 
 @pytest.mark.parametrize(
@@ -136,7 +165,7 @@ def test_tasks_measure_other_splits_and_other_data(monkeypatch):
     }
     metrics = measured(Painter(), PICTURES, data, tasks=tasks, set_size=10)
     assert [metrics[f"{task}count"] for task in ("", "seen/", "elsewhere/")] == [10, 8, 6]
-    assert metrics["seen/swd"] != metrics["swd"] and "elsewhere/swd" not in metrics
+    assert metrics["seen/swd10"] != metrics["swd10"] and "elsewhere/swd6" not in metrics
 
 
 def test_tasks_need_data_of_the_same_kinds(monkeypatch):
@@ -150,3 +179,49 @@ def test_tasks_need_data_of_the_same_kinds(monkeypatch):
         Evaluation(built, dataset(PICTURES))
     tested = dataset(PICTURES, test=rows(PICTURES, 5, 3))
     assert Evaluation(built, tested)(built.init())["end/count"] == 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Copier(Painter):
+    """Draws one picture of each label, again and again."""
+
+    def sample(self, params, state, key, conditions, options):
+        return {"image": jnp.zeros(IMAGE.shape) + conditions["label"][:, None, None, None] / 3 - 0.5}
+
+
+def test_a_table_has_a_floor_of_real_examples_and_several_seeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    names = ("fd", "ifd", "auth", "swd")
+    built = engine(Copier(), PICTURES, metrics=names, features="random")
+    data = dataset(PICTURES, train=60, validation=24)
+    evaluation = Evaluation(built, data)
+    table = {row.name: row for row in evaluation.table(built.init(), seeds=2)}
+    assert set(table) > {"fd24_random", "intra_fd24_random", "authenticity24_random", "swd24"}
+    for name in ("fd24_random", "intra_fd24_random", "swd24"):
+        assert table[name].value > table[name].floor > 0 and table[name].error > 0
+    assert table["authenticity24_random"].floor > 0.1
+    assert table["count"].floor is None and table["fd24_random"].seeds == ()  # every seed draws the same
+    (sheet,) = evaluation.sheets.values()
+    train = data.train.arrays["image"]
+    assert sheet.shape == (16, 6, 8, 8, 1) and all(any(np.array_equal(x, y) for y in train) for x in sheet[0, 1:])
+    unfloored = evaluation.table(built.init(), floor=False)
+    assert [row.value for row in unfloored] == [row.value for row in table.values()]
+    assert all(row.floor is None for row in unfloored)
+
+
+def test_the_floor_has_the_labels_of_the_samples():
+    data = dataset(PICTURES, train=60, validation=24)
+    evaluation = Evaluation(engine(Painter(), PICTURES), data)
+    measure = evaluation.parts[""].measure
+    given = {"label": np.array([2, 0, 0, 2, 1]), "index": np.arange(5)}
+    found = np.concatenate([batch["label"] for batch in measure._like("train", given)])
+    assert sorted(found) == [0, 0, 1, 2, 2]
+
+
+def test_class_by_class_needs_classes():
+    built = engine(Painter(conditional=False), PICTURES, metrics=("ifd",), features="random")
+    with pytest.raises(UsageError, match="ifd compares class by class, and these samples have no label"):
+        Evaluation(built, dataset(PICTURES))
+    options = Painter.Options(label=(1,))
+    with pytest.raises(UsageError, match="--label: samples that are measured have the labels of the examples"):
+        Evaluation(engine(Painter(), PICTURES), dataset(PICTURES), options=options)

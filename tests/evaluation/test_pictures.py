@@ -42,7 +42,7 @@ def test_a_set_is_nearest_to_itself(tmp_path):
     place = folder(tmp_path / "real", pixels(40, side=9, channels=3))
     values = measure_pictures(place, Data(path=place), ("fd", "swd", "pr"), features="random")
     assert values["fd40_random"] == pytest.approx(0, abs=1e-6) and values["precision40_random"] == 1
-    assert values["swd"] == pytest.approx(0, abs=1e-3)
+    assert values["swd40"] == pytest.approx(0, abs=1e-3)
 
 
 def test_grey_pictures_beside_coloured_ones(tmp_path):

@@ -29,7 +29,7 @@ def test_a_set_metric_is_its_function_however_the_sets_are_cut():
         metric.observe({"image": part, "label": np.zeros(len(part))})
     for part in np.split(fake, (7,)):
         metric.update({"image": part})
-    assert metric.result() == {"swd": sliced_wasserstein(real, fake)}
+    assert metric.result()["swd20"] == sliced_wasserstein(real, fake)
 
 
 def test_references_serve_many_evaluations():
@@ -38,7 +38,7 @@ def test_references_serve_many_evaluations():
     for seed in (1, 2):
         metric.reset()
         metric.update({"image": images(12, seed)})
-        assert metric.result() == {"swd": sliced_wasserstein(real, images(12, seed))}
+        assert metric.result()["swd12"] == sliced_wasserstein(real, images(12, seed))
     kept = METRICS["swd"]("image", IMAGE)  # as a cache on disk would do it
     kept.references = metric.references
     kept.update({"image": images(12, 2)})
@@ -51,7 +51,7 @@ def test_only_the_named_field_counts_and_rows_that_lack_it_are_left_out():
     present = np.arange(10) < 6
     metric.observe({"image_a": fake, "image_b": real, "image_b_present": present})
     metric.update({"image_a": real, "image_b": fake})
-    assert metric.result() == {"swd": sliced_wasserstein(real[:6], fake)}
+    assert metric.result()["swd6"] == sliced_wasserstein(real[:6], fake)
     with pytest.raises(UserError, match="one is empty"):
         METRICS["swd"]("image", IMAGE).result()
 
@@ -62,17 +62,19 @@ def test_texts_match_pair_by_pair():
     metric.observe(text([6, 0], length=7))
     metric.update(text([1, 2, 3], [4, 6, 7]))  # the first is right, with or without an end
     metric.update(text([0, 6, 0]))
-    assert metric.result() == {"exact_match": 2 / 3, "token_accuracy": (3 + 1 + 1) / (3 + 3 + 1)}
+    values = metric.result()
+    assert (values["exact_match"], values["token_accuracy"]) == (2 / 3, (3 + 1 + 1) / (3 + 3 + 1))
+    assert 0 < values["token_accuracy_se"] < values["exact_match_se"] < 0.5
     metric.reset()
     metric.update(text([1], [1], [1]))
-    assert metric.result() == {"exact_match": 0.0, "token_accuracy": 1 / (3 + 2 + 1)}
+    assert metric.result()["exact_match"] == 0 and metric.result()["token_accuracy"] == 1 / (3 + 2 + 1)
 
 
 def test_texts_without_lengths_or_references_and_in_another_spelling():
     plain = METRICS["match"]("answer", Tokens((3,), 9))
     plain.observe({"answer": np.array([[1, 2, 0], [3, 3, 3]])})
     plain.update({"answer": np.array([[1, 2, 0], [3, 4, 3]])})
-    assert plain.result() == {"exact_match": 0.5, "token_accuracy": 5 / 6}
+    assert plain.result()["exact_match"] == 0.5 and plain.result()["token_accuracy"] == 5 / 6
 
     class Pieces:
         def decode(self, ids):
@@ -81,7 +83,7 @@ def test_texts_without_lengths_or_references_and_in_another_spelling():
     spelled = METRICS["match"]("answer", TEXT, Pieces())
     spelled.observe(text([1, 2], [1]) | {"answer_present": np.array([True, False])})
     spelled.update(text([3], [2]))
-    assert spelled.result() == {"exact_match": 1.0, "token_accuracy": 0.0}
+    assert spelled.result()["exact_match"] == 1 and spelled.result()["token_accuracy"] == 0
     spelled.references["answer_present"] = [np.array([False, False])]
     assert spelled.result() == {}  # nothing counts: no number, rather than 0
 
@@ -96,10 +98,11 @@ def test_more_outputs_than_references_are_no_pairs():
 
 def test_every_metric_says_what_it_needs_and_which_way_is_better():
     assert {name: (m.needs, m.paired, m.over_features, m.higher_is_better) for name, m in METRICS.items()} == {
-        **dict.fromkeys(("fd", "fid", "kid", "mmd", "energy"), (Image, False, True, False)),
-        **dict.fromkeys(("is", "pr", "dc"), (Image, False, True, True)),
+        **dict.fromkeys(("fd", "fid", "kid", "ifd", "mmd", "energy"), (Image, False, True, False)),
+        **dict.fromkeys(("is", "pr", "dc", "auth", "diversity"), (Image, False, True, True)),
+        "pixels": (Image, True, False, False),
         "swd": (Image, False, False, False),
-        "match": (Tokens, True, False, True),
+        **dict.fromkeys(("match", "bleu", "chrf", "rouge"), (Tokens, True, False, True)),
     }
 
 

@@ -57,6 +57,29 @@ def test_the_bootstrap_is_as_wide_as_the_distance_varies():
     assert np.mean([value["fd300_x_se"] for value in values]) == pytest.approx(spread, rel=0.4)
 
 
+@pytest.mark.parametrize("name", ["fd", "kid"])
+def test_pairs_of_one_label_are_drawn_together_and_their_error_is_as_wide_as_the_distance_varies(name):
+    """Classes that are far apart: how many of each are drawn is the same in both sets, and says nothing."""
+
+    def both(seed):
+        rng = np.random.default_rng(seed)
+        centre = 20 * rng.integers(0, 2, (200, 1))
+        return [(centre + rng.standard_normal((200, 3)) + shift).astype(np.float32) for shift in (0, 1)]
+
+    values, loose = [], []
+    for seed in range(20):
+        metric = METRICS[name]("image", IMAGE, None, "x")
+        real, made = both(seed)
+        metric.observe({"image_features": real})
+        metric.update({"image_features": made})
+        loose.append(metric.result()[f"{name}200_x_se"])
+        metric.matched = True
+        values.append(list(metric.result().values()))
+    spread = np.std([value for value, _ in values])
+    assert np.mean([error for _, error in values]) == pytest.approx(spread, rel=0.5)
+    assert np.mean(loose) > 2 * spread
+
+
 @pytest.mark.parametrize("name", ["fd", "kid", "mmd", "energy"])
 def test_a_set_is_nearer_to_its_like_than_to_others(name):
     real, like = gaussian(400), gaussian(400, seed=1)

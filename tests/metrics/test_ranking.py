@@ -51,6 +51,7 @@ def sets():
 
 @functools.cache
 def values(name, damage):
+    """Value -> its numbers of the three sets: of 300 digits, against 300 others."""
     image, _ = digits()
     results = []
     for made in sets()[damage]:
@@ -77,3 +78,40 @@ def test_scores_fall(damage):
         (name,) = [name for name in results if name.startswith(key)]
         first, some, most = results[name]
         assert first > most and first >= some >= most, name
+
+
+@pytest.mark.parametrize("damage", ["blur", "noise"])
+def test_the_distance_of_classes_grows(damage):
+    image, label = digits()
+    results = []
+    for made in sets()[damage]:
+        metric = METRICS["ifd"]("image", IMAGE, None, "digits")
+        for verb, pictures, of in ((metric.observe, image[:300], label[:300]), (metric.update, made, label[600:900])):
+            verb({"label": of} | {f"image_{key}": x for key, x in extractor()(pictures).items()})
+        results.append(metric.result()["intra_fd300_digits"])
+    assert results[0] < results[1] < results[2]
+
+
+def test_the_distance_of_classes_grows_with_samples_of_the_wrong_one():
+    image, label = digits()
+    seen = extractor()(image)["features"]
+    results = []
+    for wrong in (0, 30, 300):
+        metric = METRICS["ifd"]("image", IMAGE, None, "digits")
+        metric.observe({"image_features": seen[:300], "label": label[:300]})
+        named = np.where(np.arange(300) < wrong, (label[600:900] + 1) % 10, label[600:900])
+        metric.update({"image_features": seen[600:900], "label": named})
+        results.append(metric.result()["intra_fd300_digits"])
+    assert results[0] < results[1] < results[2]
+
+
+def test_authenticity_falls_with_the_share_of_copies():
+    image, _ = digits()
+    seen = extractor()(image)["features"]
+    results = []
+    for copies in (0, 100, 300):
+        metric = METRICS["auth"]("image", IMAGE, None, "digits")
+        metric.observe({"image_features": seen[:900]})
+        metric.update({"image_features": np.concatenate([seen[:copies], seen[900 : 1200 - copies]])})
+        results.append(metric.result()["authenticity300_digits"])
+    assert results[0] > 0.6 and results[0] > results[1] > results[2] == 0

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from genjax.errors import UserError
-from genjax.metrics.sliced_wasserstein import laplacian_pyramid, patches, wasserstein_1d
+from genjax.metrics import sliced_wasserstein as module
+from genjax.metrics.sliced_wasserstein import SlicedWasserstein, laplacian_pyramid, patches, wasserstein_1d
 from genjax.metrics.sliced_wasserstein import sliced_wasserstein as swd
+from genjax.spec import Image
 
 
 def images(n, side, channels=1, seed=0):
@@ -47,6 +49,28 @@ def test_patches_are_windows():
     got = patches(x, 3, np.array([0, 4]), np.array([1, 5])).reshape(2, 2, 3, 3, 3)
     np.testing.assert_array_equal(got[1, 0], x[1, 0:3, 1:4])
     np.testing.assert_array_equal(got[0, 1], x[0, 4:7, 5:8])
+
+
+def test_its_error_is_as_wide_as_it_varies():
+    values = []
+    for seed in range(12):
+        metric = SlicedWasserstein("image", Image(8, 8, 1))
+        metric.observe({"image": images(60, 8, seed=seed)})
+        metric.update({"image": 0.5 * images(60, 8, seed=seed + 50)})
+        values.append(list(metric.result().values()))
+    spread = np.std([value for value, _ in values])
+    assert np.mean([error for _, error in values]) == pytest.approx(spread, rel=0.6)
+
+
+def test_as_many_images_as_the_smaller_set_has_are_compared_and_not_more_than_the_most(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 20)
+    metric = SlicedWasserstein("image", Image(8, 8, 1))
+    for part in np.split(images(60, 8), 6):
+        metric.observe({"image": part})
+    metric.update({"image": images(12, 8, seed=1)})
+    assert set(metric.result()) == {"swd12", "swd12_se"} and sum(map(len, metric.references["image"])) == 20
+    metric.update({"image": images(40, 8, seed=2)})
+    assert set(metric.result()) == {"swd20", "swd20_se"}
 
 
 def test_wrong_sets_are_refused():

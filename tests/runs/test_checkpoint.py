@@ -1,6 +1,7 @@
 """Checkpoints: which one is taken, and that reading leaves a run as it was."""
 
 import contextlib
+import os
 import shutil
 
 import chex
@@ -121,6 +122,34 @@ def test_training_sets_torn_checkpoints_aside(run):
         checkpoints.save(3, jax.tree.map(lambda x: x + 1, state), {}, {"loss": 0.0}, wait=True)
     assert said == ["the checkpoint of step 3 is torn: set aside as '3.unreadable'"]
     assert steps(run) == [1, 2, 3] and find(run, "best", BEST) == 3
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("file", ["metrics/metrics", "checks/process_0.json"])
+@pytest.mark.parametrize(
+    "content", [DEEP, '{"loss": "x"}', '{"loss": NaN}', '{"checksums": {"a": "x"}}', "[1]", "\xff"]
+)
+def test_what_stands_beside_the_arrays_is_read_with_care(run, file, content):
+    (run / "checkpoints" / "3" / file).write_text(content, encoding="latin-1")
+    said = []
+    assert int(restore(run, engine(Normed()).abstract_state, said.append).step) == 2
+    assert len(said) == 1 and "step 3 does not load" in said[0] and "passed over" in said[0]
+    assert find(run, "best", BEST) in (1, 2, 3) and checkpoint.log(run, 3) == {}
+    Checkpoints(run, 9, BEST).close()
+
+
+def test_nobody_waits_for_a_pipe_in_a_checkpoint(run):
+    for name in ("_CHECKPOINT_METADATA", "state/manifest.ocdbt"):
+        file = run / "checkpoints" / "3" / name
+        file.unlink()
+        os.mkfifo(file)
+        said = []
+        assert int(restore(run, engine(Normed()).abstract_state, said.append).step) == 2
+        assert said[0].startswith("the checkpoint of step 3 does not load (") and "is not a regular file" in said[0]
+    with contextlib.closing(Checkpoints(run, 9, BEST)) as checkpoints:
+        assert checkpoints.steps == [1, 2]
 
 
 def test_an_empty_run_has_nothing_to_restore(tmp_path):

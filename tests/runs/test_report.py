@@ -188,8 +188,19 @@ def test_what_is_no_run_is_named(tmp_path):
         write_report(tmp_path)
     run = make_run(tmp_path / "run")
     (run / "config.json").write_text("[1, 2]")
-    with pytest.raises(UserError, match=r"config\.json is damaged"):
+    with pytest.raises(UserError, match=r"config\.json: must be a JSON object"):
         write_report(run)
     (run / "config.json").write_text("{")
-    with pytest.raises(UserError, match=r"config\.json cannot be read"):
+    with pytest.raises(UserError, match=r"config\.json: not readable as JSON"):
         write_report(run)
+
+
+def test_quantiles_share_a_chart_and_a_collapse_is_told_in_one_line(tmp_path):
+    values = {f"validation/fake_logit_{p}": v for p, v in (("p10", -1.0), ("p50", 0.0), ("p90", 1.0))}
+    good = [(10, {**values, "validation/diversity_ratio": 0.2}), (20, {**values, "validation/diversity_ratio": 0.9})]
+    text = page(make_run(tmp_path / "good", good))
+    words, curves, _ = charts(text)["validation/fake_logit quantiles"]
+    assert curves == 3 and "p10" in words and "p90" in words
+    assert "validation/fake_logit_p10" not in charts(text) and "samples are alike" not in text
+    bad = page(make_run(tmp_path / "bad", good[:1]))
+    assert bad.count("samples are alike") == 1 and "20% as far apart" in bad

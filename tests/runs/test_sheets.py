@@ -133,7 +133,31 @@ def test_pairs_of_texts_stand_together(tmp_path):
     outputs, given = tokens("ja", "nein", name="target"), tokens("yes", "no", name="source")
     (path,) = save_samples(tmp_path / "pairs", outputs, fields, given, layout, Letters())
     lines = path.read_text().splitlines()
-    assert lines[1:3] == ["given.source: yes", "target: ja"] and lines[4:] == ["given.source: no", "target: nein"]
+    assert lines[1:3] == ["source: yes", "target: ja"] and lines[4:] == ["source: no", "target: nein"]
+
+
+def test_what_was_made_stands_above_what_the_data_has(tmp_path):
+    layout = Layout(beside=("target", "given.target"))
+    given = tokens("yes", name="target")
+    (path,) = save_samples(tmp_path / "x", tokens("yep", name="target"), {"target": TEXT}, given, layout, Letters())
+    assert path.read_text().splitlines()[1:] == ["target: yep", "target of the data: yes"]
+
+
+def test_lines_are_the_words_and_nothing_else(tmp_path):
+    outputs = tokens("ja  ja\n", "nein", name="target")
+    layout = Layout(beside=("target",), lines=True)
+    (path,) = save_samples(tmp_path / "x", outputs, {"target": TEXT}, {}, layout, Letters())
+    assert path.read_text() == "ja ja\nnein\n"
+
+
+def test_maps_stand_beside_the_texts_of_the_first_samples(tmp_path):
+    outputs, given = tokens(*["ab"] * 5, name="target"), tokens(*["x$"] * 5, name="source")
+    outputs["attention"] = np.eye(2)[None].repeat(5, 0)
+    fields = {"source": TEXT, "target": TEXT}
+    layout = Layout(("given.source", "target"), maps=(("attention", "target", "given.source"),))
+    paths = save_samples(tmp_path / "5", outputs, fields, given, layout, Letters())
+    assert [path.name for path in paths] == ["5.txt", "5-attention.png"]
+    assert pixels(paths[1]).std() > 10
 
 
 def test_labels_are_a_list(tmp_path):

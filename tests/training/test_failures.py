@@ -121,6 +121,13 @@ def test_the_weights_are_saved_where_evaluation_fails(tmp_path, monkeypatch):
     assert "elbo" in genjax.train(short(), tmp_path / "run")
 
 
+def test_a_best_metric_that_evaluation_never_gives_is_said_once(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(VAE, "best", ("fidelity", "max"))
+    genjax.train(short(eval_every=1), tmp_path / "run")
+    said = capfd.readouterr().err
+    assert said.count("no checkpoint will be the best: VAE.best names `fidelity`, and evaluation gives elbo") == 1
+
+
 def test_a_second_trainer_is_refused_and_changes_nothing(tmp_path):
     run = tmp_path / "run"
     genjax.train(short(), run)

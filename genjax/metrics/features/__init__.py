@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from genjax.errors import UsageError
-from genjax.metrics.features import networks
+from genjax.metrics.features import networks, vit
 from genjax.metrics.features.base import Extractor, Jit
 from genjax.spec import Image
 
@@ -17,6 +17,8 @@ EXTRACTORS: dict[str, Callable[[Path | None, Image, Jit], Extractor]] = {
     "classifier": networks.classifier,
     "random": networks.random,
     "inception": networks.inception_2015,
+    "dinov2": vit.dinov2,
+    "clip": vit.clip,
     "efficientnet_lite0": networks.efficientnet_lite0,
 }
 

@@ -77,6 +77,8 @@ def test_grey_pictures_are_repeated_for_a_colour_network():
     [
         ("dino", f"there is no such extractor; there are {', '.join(EXTRACTORS)}"),
         ("inception", "--features inception:FILE needs its weights of 2015-12-05: pt_inception"),
+        ("dinov2", "--features dinov2:FILE needs model.safetensors of facebook/dinov2-large"),
+        ("clip", "--features clip:FILE needs model.safetensors of openai/clip-vit-large-patch14"),
         ("efficientnet_lite0", "--features efficientnet_lite0:FILE needs its ImageNet weights"),
         ("classifier", "--features classifier:FILE needs weights"),
         ("random:x.npz", "--features random has no weights file"),

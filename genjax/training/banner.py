@@ -1,0 +1,36 @@
+"""What a run is, said before the silence of its first compilation."""
+
+import math
+from pathlib import Path
+
+import jax
+
+from genjax.data import Dataset
+from genjax.engine.engine import Engine
+from genjax.training.schedule import next_samples
+
+__all__ = ["banner"]
+
+
+def banner(engine: Engine, dataset: Dataset, out: Path, start: int) -> list[str]:
+    """Lines for a person: model, data, place, and when there is something to look at. `start` steps are done."""
+    experiment, devices = engine.experiment, engine.mesh.devices.flatten()
+    model, train = experiment.model, experiment.train
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(engine.abstract_state.params))
+    held = {name: len(source) for name, source in dataset.splits.items() if name != "train"}
+    kinds = f"{len(devices)} x {devices[0].device_kind}" if len(devices) > 1 else devices[0].device_kind
+    splits = ", ".join(f"{number:,} for {name}" for name, number in held.items())
+    lines = [
+        f"{type(model).__name__} of {count:,} parameters on {kinds}, in '{out}'",
+        f"data: {len(dataset.train):,} examples, {splits}: {dataset.spec.describe()}",
+    ]
+    if start < train.steps:
+        first = f"; first samples after step {next_samples(start, train):,}" if model.samples else ""
+        lines.append(
+            f"steps {start + 1:,} to {train.steps:,} of {experiment.data.batch_size:,} examples; compiling now{first}"
+        )
+    if start:
+        lines.append(f"resuming '{out}' at step {start}")
+    if dataset.unused:
+        lines.append(f"fields of the data that nothing reads: {', '.join(dataset.unused)}")
+    return [*lines, *dataset.notes]
