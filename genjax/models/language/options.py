@@ -51,7 +51,8 @@ class GPTOptions(SampleOptions):
     def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """The prompts as ids, in turn until there are enough, and the ids that stop a text; see `GPT.sample`.
 
-        Without a prompt a text begins after the end of another, or after a line break.
+        Without a prompt a text begins after what training knows to stand before one: the end of another text where the
+        data has such ends, else a line break.
         """
         tokenizer = given.tokenizer
         if tokenizer is None:
@@ -61,7 +62,8 @@ class GPTOptions(SampleOptions):
         end = -1 if tokenizer.end_of_text is None else tokenizer.end_of_text
         stops = [end] if self.stop is None else [end, _token(self.stop, tokenizer)]
         prompts = [tokenizer.encode(text) for text in self.prompt if text]
-        prompts = prompts or [np.asarray([end if end >= 0 else _line_break(tokenizer)])]
+        before = given.spec.fields["tokens"].end
+        prompts = prompts or [np.asarray([_line_break(tokenizer) if before is None else before])]
         rows = [prompts[i % len(prompts)] for i in range(num)]
         padded = np.zeros((num, max(map(len, rows))), np.int32)
         for row, ids in zip(padded, rows):
@@ -87,5 +89,5 @@ def _token(stop: str, tokenizer) -> int:
 def _line_break(tokenizer) -> int:
     try:
         return int(tokenizer.encode("\n")[0])
-    except UserError:  # a character tokenizer of a text of one line
+    except UserError:  # no character of the data
         return 0

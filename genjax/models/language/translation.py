@@ -5,7 +5,6 @@ from typing import ClassVar, Self
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from genjax.decoding.beam import beam_search
@@ -13,7 +12,6 @@ from genjax.errors import UsageError
 from genjax.models.base import (
     Array,
     Batch,
-    Given,
     Layout,
     LossOutput,
     Model,
@@ -26,6 +24,7 @@ from genjax.models.base import (
     valid_rows,
 )
 from genjax.models.language.options import require_ids
+from genjax.models.language.translation_options import TranslationOptions
 from genjax.networks import transformer
 from genjax.networks.language import EncoderDecoder
 from genjax.nn.attention import choose
@@ -34,42 +33,7 @@ from genjax.nn.stack import unroll_on
 from genjax.registry import register
 from genjax.spec import DataSpec, Field, Tokens, require
 
-__all__ = ["Translation", "TranslationOptions"]
-
-
-@dataclasses.dataclass(frozen=True)
-class TranslationOptions(SampleOptions):
-    """How a translation is searched for. Without `prompt`, validation examples are translated."""
-
-    prompt: tuple[str, ...] = ()  # texts to translate
-    beams: int = 4
-    length_penalty: float = 0.6  # alpha of section 6.1
-    max_new_tokens: int | None = None  # None = as long as the data's targets may be
-
-    def __post_init__(self):
-        if self.beams < 1:
-            raise UsageError(f"--beams {self.beams}: must be at least 1")
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise UsageError(f"--max-new-tokens {self.max_new_tokens}: must be at least 1")
-
-    def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
-        """The prompts as sources, in turn until there are enough."""
-        if not self.prompt:
-            return {}, self
-        if given.tokenizer is None:
-            raise UsageError("--prompt is text, and this run's data has no tokenizer to read it")
-        field = require(given.spec, "source", Tokens, "Translation")
-        texts = [np.append(given.tokenizer.encode(text), field.end) for text in self.prompt]
-        if longest := [text for text, ids in zip(self.prompt, texts) if len(ids) > field.longest]:
-            raise UsageError(
-                f"--prompt: longer than the {field.longest} tokens that the model reads: {longest[0][:40]}"
-            )
-        rows = [texts[i % len(texts)] for i in range(num)]
-        padded = np.full((num, field.longest), field.end, np.int32)
-        for row, ids in zip(padded, rows):
-            row[: len(ids)] = ids
-        lengths = np.asarray([len(ids) for ids in rows], np.int32)
-        return {"source": padded, "source_length": lengths}, dataclasses.replace(self, prompt=())
+__all__ = ["Translation"]
 
 
 @register
@@ -77,8 +41,9 @@ class TranslationOptions(SampleOptions):
 class Translation(transformer.Config, Model):
     """One entry, "translator"; one turn, "translate". The loss is in nats per target token, label smoothing included.
 
-    The embedding is shared by both languages and the head (section 3.4). Departures: positions are learned (the paper
-    finds no difference, table 3 E), and `order` "pre" norms before each part; "post" is the paper's.
+    The embedding is shared by both languages and the head (section 3.4). The paper's own choices are
+    positions="sinusoidal", embedding_scale=width**0.5, order="post" and embedding_norm=False. By default positions are
+    learned (it finds no difference, table 3 E), and norms stand before each part, which trains without a long warm-up.
     """
 
     mlp: Activation = "relu"
@@ -100,6 +65,12 @@ class Translation(transformer.Config, Model):
     @property
     def turns(self) -> tuple[Turn, ...]:
         return (Turn("translate", trains=("translator",)),)
+
+    def expects(self) -> dict[str, Field]:
+        if not (self.context and self.vocabulary):
+            return {}
+        text = Tokens((self.context,), self.vocabulary, ragged=True, end=self.end or 0)
+        return {"source": text, "target": text}
 
     @property
     def stack(self) -> Self:
@@ -167,21 +138,27 @@ class Translation(transformer.Config, Model):
 
     @property
     def previews(self) -> dict[str, SampleOptions]:
-        return {"sample": TranslationOptions()}
+        return {"sample": TranslationOptions(attention=True)}
 
     def needs(self, options: TranslationOptions) -> tuple[str, ...]:
-        return () if options.prompt else ("source", "target")
+        return () if options.given else ("source", "target")
 
     def outputs(self, spec: DataSpec) -> dict[str, Field]:
         return {"target": spec.fields["target"]}
 
     def layout(self, options: TranslationOptions) -> Layout:
-        return Layout(("given.source", "target", *([] if options.prompt else ["given.target"])))
+        maps = (("attention", "target", "given.source"),) if options.attention else ()
+        if options.path:
+            return Layout(("target",), lines=True, maps=maps)
+        return Layout(("given.source", "target", *([] if options.given else ["given.target"])), maps=maps)
 
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: TranslationOptions
     ) -> dict[str, Array]:
-        """The likeliest target (N, T), target_length (N,), of `source` (N, S), source_length (N,), by beam search."""
+        """The likeliest target (N, T), target_length (N,), of `source` (N, S), source_length (N,), by beam search.
+
+        With `options.attention` also `attention` (N, T, S): cross-attention of the last block, the mean of its heads.
+        """
         require_ids(options)
         n, new = conditions["source"].shape[0], options.max_new_tokens or self.context - 1
         translator, variables = self.networks()["translator"], {"params": params["translator"]}
@@ -211,7 +188,18 @@ class Translation(transformer.Config, Model):
             stop_N=jnp.full((n,), self.end),
             length_penalty=options.length_penalty,
         )
-        return {"target": found.tokens_NKT[:, 0, 1:], "target_length": found.length_NK[:, 0] - 1}
+        outputs = {"target": found.tokens_NKT[:, 0, 1:], "target_length": found.length_NK[:, 0] - 1}
+        if options.attention:
+            _, left = translator.apply(
+                variables,
+                found.tokens_NKT[:, 0, :-1],
+                memory_BSD=memory_NSD,
+                lengths_B=conditions["source_length"],
+                method="decode",
+                mutable=["maps"],
+            )
+            outputs["attention"] = left["maps"]["decoder"]["blocks"]["memory"]["weights"][-1].mean(1)
+        return outputs
 
 
 def target_weight(batch: Batch) -> Array:

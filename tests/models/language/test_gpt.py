@@ -251,8 +251,9 @@ def test_ids_that_only_the_model_has_are_never_drawn():
         model.resolve(text(vocabulary=22))
 
 
-def given(tokenizer):
-    return types.SimpleNamespace(spec=SPEC, tokenizer=tokenizer)
+def given(tokenizer, end=None):
+    fields = {"tokens": dataclasses.replace(SPEC.fields["tokens"], end=end)}
+    return types.SimpleNamespace(spec=dataclasses.replace(SPEC, fields=fields), tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize("texts", [{"prompt": ("def ",)}, {"stop": "\\n"}])
@@ -271,7 +272,9 @@ def test_prompts_are_repeated_and_padded():
     assert GPTOptions().conditions(model, given(char), 2)[0]["prompt"].tolist() == [[line], [line]]
     assert GPTOptions().conditions(model, given(make_tokenizer("char", "ab")), 1)[0]["prompt"].tolist() == [[0]]
     bpe = make_tokenizer("bpe:257", "ab\n")
-    assert GPTOptions().conditions(model, given(bpe), 1)[0]["prompt"].tolist() == [[bpe.end_of_text]]
+    seen = (bpe.end_of_text, None)
+    before = [GPTOptions().conditions(model, given(bpe, end), 1)[0]["prompt"].tolist() for end in seen]
+    assert before == [[[bpe.end_of_text]], [bpe.encode("\n").tolist()]]  # training saw what its field says
     assert GPTOptions().conditions(model, given(None), 2) == ({}, GPTOptions())
 
 

@@ -1,0 +1,31 @@
+"""A small transformer that writes summaries: of any JSONL file with a document and its summary in each line.
+
+    pip install genjax-suite[text]
+    genjax train summarize --data.path articles.jsonl
+    genjax eval runs/summarize
+    genjax sample runs/summarize --path documents.txt --out summaries.txt
+
+Each line of the file is {"document": "...", "summary": "..."}; other names: --data.fields source=article target=title.
+Longer documents are cut to --data.context tokens, and their number is told; --data.strict refuses them.
+"""
+
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import Translation
+from genjax.orders import Buckets
+
+experiment = Experiment(
+    model=Translation(
+        layers=3, heads=4, width=192, hidden=768, dropout=0.1, positions="sinusoidal", embedding_scale=192**0.5
+    ),
+    data=Data(
+        path="articles.jsonl",
+        fields=("source=document:text", "target=summary:text"),
+        order=Buckets(bounds=(64, 128, 256), tokens=4096),
+        tokenizer="bpe:8000",
+        context=256,
+        batch_size=32,
+    ),
+    optim=Optim(learning_rate=2e-3, schedule="inverse_sqrt", warmup_steps=400, b2=0.98, eps=1e-9),
+    train=Train(steps=5000, eval_every=1000, sample_every=1000, checkpoint_every=250, keep=5),
+    eval=Eval(metrics=("rouge",), set_size=256, grid=16),
+)

@@ -1,0 +1,50 @@
+"""The base Transformer of Vaswani et al. 2017 (arXiv:1706.03762, table 3), for WMT's English-German.
+
+    genjax plan transformer_base_wmt16 --topology v5e:2x2
+    genjax train transformer_base_wmt16
+    genjax eval runs/transformer_base_wmt16 --average 5
+
+The settings are the paper's, which has the same 4.5 million pairs: 100,000 steps of about 25,000 source and 25,000
+target tokens. The data comes from Hugging Face's hub (extra `hf`). Nobody here trained it.
+"""
+
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import Translation
+from genjax.orders import Buckets
+
+WIDTH, WARMUP = 512, 4000
+
+experiment = Experiment(
+    model=Translation(
+        layers=6,
+        heads=8,
+        width=WIDTH,
+        hidden=2048,
+        dropout=0.1,
+        label_smoothing=0.1,
+        positions="sinusoidal",
+        embedding_scale=WIDTH**0.5,
+        order="post",
+        embedding_norm=False,
+        context=256,
+        vocabulary=37000,
+    ),
+    data=Data(
+        source="hf:wmt/wmt16:de-en",
+        fields=("source=en:text", "target=de:text"),
+        order=Buckets(bounds=(16, 32, 64, 128, 256), tokens=25000),
+        tokenizer="bpe:37000",
+        context=256,
+        batch_size=256,
+    ),
+    optim=Optim(
+        learning_rate=(WIDTH * WARMUP) ** -0.5,
+        schedule="inverse_sqrt",
+        warmup_steps=WARMUP,
+        b1=0.9,
+        b2=0.98,
+        eps=1e-9,
+    ),
+    train=Train(steps=100_000, eval_every=5000, sample_every=5000, checkpoint_every=1500, keep=5, precision="bfloat16"),
+    eval=Eval(metrics=("bleu",)),
+)
