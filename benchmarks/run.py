@@ -31,10 +31,18 @@ PAIRS = {  # name -> module of `peers`, function of the precision
     "vae": ("vae", "pair"),
     "vae_keras": ("vae", "keras"),
     "gan": ("gan", "pair"),
+    "infogan": ("infogan", "pair"),
+    "vaegan": ("vaegan", "pair"),
+    "cyclegan": ("cyclegan", "pair"),
+    "pix2pix": ("pix2pix", "pair"),
     "gpt_small": ("gpt", "small"),
     "gpt_medium": ("gpt", "medium"),
     "unet": ("unet", "training"),
     "ddim": ("unet", "sampling"),
+    "hmm_long": ("hmm", "long"),
+    "hmm_many": ("hmm", "many"),
+    "hmm_long_dynamax": ("hmm", "long_dynamax"),  # dynamax is no part of the extra `peers`
+    "hmm_many_dynamax": ("hmm", "many_dynamax"),
     "data": ("data", "pair"),
     "photos": ("data", "photos"),
 }

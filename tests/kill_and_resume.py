@@ -21,7 +21,10 @@ from pathlib import Path
 RUNS = {
     "vae_digits": ["--model.network.widths", "8", "16", "--train.ema-decay", "0.99"],
     "gan_digits": ["--model.network.generator-width", "8", "--model.network.discriminator-width", "8"],
+    "cyclegan_digits": ["--model.generator.width", "4", "--model.discriminator.width", "8", "--model.pool", "20"],
+    "pix2pix_digits": ["--model.generator.width", "4", "--model.discriminator.width", "8"],
     "gpt_pydoc": ["--model.layers", "2", "--model.heads", "2", "--model.width", "32", "--model.dropout", "0.1"],
+    "hmm_letters": ["--model.states", "3", "--data.context", "31"],
 }
 STEPS = 60
 COMMON = (

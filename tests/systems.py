@@ -13,26 +13,43 @@ from genjax.diffusion import DDPM, EDM, Flow
 from genjax.engine.engine import Engine
 from genjax.experiment import Data, Eval, Experiment, Mesh, Optim, Train
 from genjax.models import (
+    ADA,
+    CUT,
     DCGAN,
     GAN,
     GPT,
+    HMM,
+    R3GAN,
     VAE,
+    VAEGAN,
+    CategoricalEmission,
     Classifier,
     ConvAutoencoder,
     ConvClassifier,
     CycleGAN,
     DenseAutoencoder,
+    DiffAugment,
     Diffusion,
     DiTConfig,
+    GaussianEmission,
+    InfoGAN,
     Latents,
+    MixtureEmission,
     PatchGAN,
+    Pix2Pix,
+    PixUNet,
+    R3GANConfig,
+    RampedAugment,
     ResNet,
+    SongUNetConfig,
     SpatialAutoencoder,
+    StyleGAN2,
+    StyleGAN2Config,
     Translation,
     UNetConfig,
 )
 from genjax.runs.check import resolve
-from genjax.spec import DataSpec, Image, Label, Tokens
+from genjax.spec import DataSpec, Image, Label, Mask, Real, Tokens
 
 BATCH = 16
 IMAGES = DataSpec({"image": Image(8, 8, 1), "label": Label(10, tuple("0123456789"))}, 1500, 297)
@@ -85,6 +102,32 @@ SYSTEMS: dict[str, System] = {
     "gan-batchnorm": _system(
         GAN(network=DCGAN(generator_width=8, discriminator_width=8), latent=8, spectral_norm=True),
     ),
+    "stylegan2": _system(
+        StyleGAN2(network=StyleGAN2Config(latent=8, style=8, mapping_layers=2, label_layers=1, channels=64, group=1),
+                  conditional=True, r1_gamma=0.1, r1_every=2, path_every=2,
+                  augment=ADA(("blit", "geometry", "colour", "filter", "noise", "cutout"), target=-2, images=200)),
+        train=dataclasses.replace(_averaged, ema_entries=("mapping", "synthesis")), slow=True,
+    ),
+    "stylegan2-residual": _system(
+        StyleGAN2(network=StyleGAN2Config(latent=8, style=8, mapping_layers=1, channels=64, generator="residual",
+                                          discriminator="skip"), augment=DiffAugment(), mixing=0.0, path_weight=0.0),
+        slow=True,
+    ),
+    "r3gan": _system(
+        R3GAN(network=R3GANConfig(widths=(8, 8), groups=(2, 2), blocks=1), latent=8, conditional=True,
+              augment=RampedAugment(steps=4)),
+        slow=True,
+    ),
+    "infogan": _system(
+        InfoGAN(network=DCGAN(generator_width=8, discriminator_width=8, generator_norm="none",
+                              discriminator_norm="none"), latent=4, categorical=(3,), continuous=1),
+        train=_averaged,
+    ),
+    "vaegan": _system(
+        VAEGAN(encoder=DenseAutoencoder(widths=(16,)),
+               network=DCGAN(generator_width=8, discriminator_width=8), latent=4, gamma=0.1),
+        slow=True,
+    ),
     "classifier": _system(Classifier(network=ConvClassifier(widths=(4, 8), features=8, dropout=0.5))),
     "gpt": _system(GPT(layers=2, heads=2, width=32), **_text),
     "gpt-llama": _system(
@@ -102,17 +145,45 @@ SYSTEMS: dict[str, System] = {
         Diffusion(network=DiTConfig(patch=2, layers=2, width=32, heads=2), process=Flow(), target="velocity",
                   self_conditioning=True),
     ),
+    "diffusion-edm": _system(
+        Diffusion(network=SongUNetConfig(channels=8, multipliers=(1, 2), blocks=1, attention=(4,)), process=EDM(),
+                  target="edm", augment=0.3),
+        train=dataclasses.replace(_averaged, ema_ramp="edm"), slow=True,
+    ),
     "cyclegan": _system(
         CycleGAN(generator=ResNet(4, 1, 1), discriminator=PatchGAN(8, 1), pool=20),
         spec=DataSpec({name: Image(8, 8, 1) for name in ("image_a", "image_b")}),
         optim=Optim(learning_rate=5e-5),  # distances in L1 have gradients that jump: rounding grows fast in large steps
         counts=lambda batch: {batch["image_a"].size, BATCH * 2 * 2}, seeded=False, slow=True,
     ),
+    "cut": _system(
+        CUT(generator=ResNet(4, 1, 1), discriminator=PatchGAN(8, 1), patches=8, width=8),
+        spec=DataSpec({name: Image(8, 8, 1) for name in ("image_a", "image_b")}),
+        optim=Optim(learning_rate=5e-5),
+        counts=lambda batch: {BATCH * 8, BATCH * 2 * 2}, seeded=False, slow=True,
+    ),
+    "pix2pix": _system(
+        Pix2Pix(generator=PixUNet(4, 2), discriminator=PatchGAN(8, 1)),
+        spec=DataSpec({name: Image(8, 8, 1) for name in ("image_a", "image_b")}),
+        optim=Optim(learning_rate=5e-5),
+        counts=lambda batch: {batch["image_a"].size, BATCH * 2 * 2}, slow=True,
+    ),
     "translation": _system(
         Translation(layers=1, heads=2, width=16, hidden=32, dropout=0.1),
         spec=DataSpec({name: Tokens((12,), 32, ragged=True, end=0) for name in ("source", "target")}),
         counts=lambda batch: {batch["target_length"].sum()}, seeded=False,
     ),
+    "hmm": _system(
+        HMM(states=3, emission=CategoricalEmission(pseudocount=0.1), step_power=0.6, restarts=2),
+        **_text | {"counts": lambda batch: {BATCH * 17}},
+    ),
+    "hmm-gaussian": _system(
+        HMM(states=2, emission=MixtureEmission(component=GaussianEmission(covariance="full")), start="kmeans"),
+        spec=DataSpec({"series": Real((12, 2), ragged=True), "observed": Mask((12,))}),
+        counts=lambda batch: {(batch["observed"] & (np.arange(12) < batch["series_length"][:, None])).sum()}, slow=True,
+    ),
+    "hmm-gradient": _system(HMM(states=3, learn="gradient", pseudocount=0.1), slow=True,
+                            **_text | {"counts": lambda batch: {BATCH * 17}}),
     "latent-diffusion": _system(
         Diffusion(network=DiTConfig(patch=2, layers=1, width=32, heads=2), process=EDM(), target="edm",
                   space=Latents(first_stage=VAE(network=SpatialAutoencoder(widths=(4, 8), blocks=1), latent=2))),

@@ -92,6 +92,18 @@ def test_an_unknown_turn_is_refused(name):
         )
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if spec_of(name).of_kind(Image)])
+def test_pictures_in_8_bits_are_refused(name):
+    built = engine(name)
+    model, state = built.model, built.abstract_state
+    for field in spec_of(name).of_kind(Image):
+        given = batch(name) | {field: np.zeros(batch(name)[field].shape, np.uint8)}
+        for turn in model.turns:
+            loss = functools.partial(model.loss, turn.name, step=0, train=True)
+            with pytest.raises(UserError, match=r"images are uint8: give float32 in \[-1, 1\]"):
+                jax.eval_shape(loss, state.params, state.model_state, given, jax.random.key(0))
+
+
 @pytest.mark.parametrize("name", [name for name in ALL if TINY[name].model.samples])
 def test_samples_are_of_their_fields_and_follow_the_seed(name):
     built, spec = engine(name), spec_of(name)

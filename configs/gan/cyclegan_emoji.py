@@ -4,7 +4,15 @@
     genjax sample runs/cyclegan_emoji --direction BtoA
 
 The file has the arrays `google` and `twitter`, (N, 64, 64, 3) uint8; other names are given with --data.fields, and a
-folder with trainA and trainB needs none. Pictures are reduced to 32 x 32 pixels, the networks to a CPU's size.
+folder with trainA and trainB needs none. Pictures are reduced to 32 x 32 pixels, the networks to a CPU's size. Where
+both arrays stand in one order, as they do here, true partners of the pictures are known, though never trained on, and
+`genjax eval RUN --metrics pixels` measures the distance to them.
+
+Time and result: 6.5 minutes of CPU time (40 minutes beside other programs on the 2 cores, AMD EPYC, jax 0.10.2,
+2026-11-26). On every tenth icon, held out (`train_google`, `test_google` and so on in the file), the mean error of
+pixels, of values from 0 to 1, is 0.159 (12.8 dB) from google to twitter and 0.153 (12.7 dB) back; a picture left as it
+is has 0.160 (12.5 dB). Flags become straight, or wavy, with rounded corners; colours are coarse and letters are lost:
+8,000 pictures are a 30th of those that the paper trains on. One seed.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
@@ -21,6 +29,6 @@ experiment = Experiment(
         batch_size=8,
     ),
     optim=Optim(learning_rate=2e-4, b1=0.5, schedule="linear"),
-    train=Train(steps=4000, eval_every=1000, sample_every=1000, checkpoint_every=1000, ema_decay=0.999),
+    train=Train(steps=1000, eval_every=500, sample_every=500, checkpoint_every=500),
     eval=Eval(grid=24),
 )

@@ -3,7 +3,20 @@
 from genjax.models.base import LossOutput, Model, SampleOptions, Term, Turn
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import KL_F8, Diffusion, Latents, Pixels
-from genjax.models.gan import GAN, CycleGAN
+from genjax.models.gan import (
+    ADA,
+    CUT,
+    GAN,
+    R3GAN,
+    VAEGAN,
+    CycleGAN,
+    DiffAugment,
+    InfoGAN,
+    Pix2Pix,
+    RampedAugment,
+    StyleGAN2,
+)
+from genjax.models.hmm import HMM, CategoricalEmission, GaussianEmission, MixtureEmission, PoissonEmission
 from genjax.models.language import GPT, Translation
 from genjax.models.vae import VAE
 from genjax.networks import (
@@ -14,8 +27,12 @@ from genjax.networks import (
     DenseAutoencoder,
     DiTConfig,
     PatchGAN,
+    PixUNet,
+    R3GANConfig,
     ResNet,
+    SongUNetConfig,
     SpatialAutoencoder,
+    StyleGAN2Config,
     UNetConfig,
     dit,
 )
@@ -23,12 +40,18 @@ from genjax.registry import register
 from genjax.spec import DataSpec, Field, Image, Label, Latent, Mask, Real, Tokens, require
 
 __all__ = [
+    "ADA",
+    "CUT",
     "DCGAN",
     "GAN",
     "GPT",
+    "HMM",
     "KL_F8",
     "MLPGAN",
+    "R3GAN",
     "VAE",
+    "VAEGAN",
+    "CategoricalEmission",
     "Classifier",
     "ConvAutoencoder",
     "ConvClassifier",
@@ -36,21 +59,33 @@ __all__ = [
     "DataSpec",
     "DenseAutoencoder",
     "DiTConfig",
+    "DiffAugment",
     "Diffusion",
     "Field",
+    "GaussianEmission",
     "Image",
+    "InfoGAN",
     "Label",
     "Latent",
     "Latents",
     "LossOutput",
     "Mask",
+    "MixtureEmission",
     "Model",
     "PatchGAN",
+    "Pix2Pix",
+    "PixUNet",
     "Pixels",
+    "PoissonEmission",
+    "R3GANConfig",
+    "RampedAugment",
     "Real",
     "ResNet",
     "SampleOptions",
+    "SongUNetConfig",
     "SpatialAutoencoder",
+    "StyleGAN2",
+    "StyleGAN2Config",
     "Term",
     "Tokens",
     "Translation",

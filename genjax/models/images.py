@@ -39,13 +39,13 @@ def with_fields(model: AnyModel, spec: DataSpec) -> AnyModel:
     return dataclasses.replace(model, image_shape=shape, conditional=conditional, classes=classes)
 
 
-def images_of(batch: Batch) -> Array:
-    """The images (B, H, W, C) of a batch for `loss` and `evaluate`.
+def images_of(batch: Batch, name: str = "image") -> Array:
+    """The images (B, H, W, C) of a batch, those of the field `name`, for `loss` and `evaluate`.
 
     Raises:
       UserError: they are integers; or beyond [-1, 1], which shows outside of `jax.jit` only.
     """
-    image = batch["image"]
+    image = batch[name]
     cure = "give float32 in [-1, 1], which is x / 127.5 - 1 of 8-bit pixels"
     if not jnp.issubdtype(image.dtype, jnp.floating):
         raise UserError(f"the batch's images are {image.dtype}: {cure}")

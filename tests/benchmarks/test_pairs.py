@@ -87,6 +87,10 @@ PEERS = {  # a pair's module and function -> the packages it needs beside PyTorc
     ("vae", "pair"): (),
     ("vae", "keras"): ("keras", "tensorflow"),
     ("gan", "pair"): (),
+    ("infogan", "pair"): (),
+    ("vaegan", "pair"): (),
+    ("cyclegan", "pair"): (),
+    ("pix2pix", "pair"): (),
     ("gpt", "small"): ("transformers",),
     ("unet", "training"): ("diffusers",),
 }

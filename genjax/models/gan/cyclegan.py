@@ -1,7 +1,7 @@
 """CycleGAN (Zhu et al. 2017, arXiv:1703.10593): pictures of one domain as those of another, learned without pairs."""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -19,11 +19,14 @@ from genjax.models.base import (
     Term,
     Tree,
     Turn,
+    require_agreement,
     require_turn,
     valid_rows,
 )
+from genjax.models.gan.directions import DOMAINS, OTHER, Direction, PictureOptions
 from genjax.models.gan.objectives import OBJECTIVES
-from genjax.networks import PatchGAN, ResNet
+from genjax.models.images import images_of
+from genjax.networks import PatchGAN, PixUNet, ResNet
 from genjax.nn import noise
 from genjax.nn.apply import apply, init_networks
 from genjax.registry import register
@@ -31,15 +34,12 @@ from genjax.spec import DataSpec, Field, Image, require
 
 __all__ = ["CycleGAN", "CycleGANOptions"]
 
-DOMAINS = ("a", "b")
-OTHER = {"a": "b", "b": "a"}
-
 
 @dataclasses.dataclass(frozen=True)
-class CycleGANOptions(SampleOptions):
+class CycleGANOptions(PictureOptions):
     """AtoB turns pictures of the domain `image_a` into such of `image_b`."""
 
-    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    direction: Direction = "AtoB"
 
     @property
     def source(self) -> str:
@@ -55,7 +55,7 @@ class CycleGAN(Model):
     (section 4, after Shrivastava et al. 2016), which the state holds; it is read as it was before the batch.
     """
 
-    generator: ResNet = ResNet()  # noqa: RUF009, frozen
+    generator: ResNet | PixUNet = ResNet()  # noqa: RUF009, frozen
     discriminator: PatchGAN = PatchGAN()  # noqa: RUF009, frozen
     cycle: float = 10.0  # lambda, of the cycle-consistency term (equation 3)
     identity: float = 0.5  # of the identity term, as a share of `cycle` (section 5.2); 0 = none
@@ -81,10 +81,15 @@ class CycleGAN(Model):
         generators = {f"to_{x}": self.generator.translator(self.shape[-1], self.dtype) for x in DOMAINS}
         return generators | {f"judge_{x}": self.discriminator.discriminator(self.dtype) for x in DOMAINS}
 
+    def expects(self) -> dict[str, Field]:
+        return {f"image_{x}": Image(*self.shape) for x in DOMAINS} if self.shape else {}
+
     def resolve(self, spec: DataSpec) -> "CycleGAN":
         shapes = [require(spec, f"image_{x}", Image, "CycleGAN").shape for x in DOMAINS]
         if shapes[0] != shapes[1]:
             raise UsageError(f"CycleGAN needs domains of one size, not {shapes[0]} and {shapes[1]}: --data.image-size")
+        require_agreement(self, shape=shapes[0])
+        self.discriminator.check(*shapes[0][:2], "CycleGAN")
         return dataclasses.replace(self, shape=shapes[0])
 
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
@@ -106,7 +111,7 @@ class CycleGAN(Model):
         require_turn(self, turn)
         objective, networks = OBJECTIVES["least-squares"], self.networks()
         trains = next(each.trains for each in self.turns if each.name == turn)
-        real = {x: batch[f"image_{x}"] for x in DOMAINS}
+        real = {x: images_of(batch, f"image_{x}") for x in DOMAINS}
         fake = {}
 
         def call(name: str, image: Array) -> Array:
@@ -174,13 +179,14 @@ class CycleGAN(Model):
 
         total = 0.0
         for x in DOMAINS:
-            other = call(f"to_{OTHER[x]}", batch[f"image_{x}"])
-            total += jnp.abs(call(f"to_{x}", other) - batch[f"image_{x}"])
+            image = images_of(batch, f"image_{x}")
+            other = call(f"to_{OTHER[x]}", image)
+            total += jnp.abs(call(f"to_{x}", other) - image)
             metrics[f"judged_{OTHER[x]}"] = mean(call(f"judge_{OTHER[x]}", other))
         return {"cycle": mean(total), **metrics}
 
     def needs(self, options: CycleGANOptions) -> tuple[str, ...]:
-        return (f"image_{options.source}",)
+        return () if options.path else (f"image_{options.source}",)
 
     def outputs(self, spec: DataSpec) -> dict[str, Field]:
         return {f"image_{x}": spec.fields[f"image_{x}"] for x in DOMAINS}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import ClassVar, Literal, Self
 
 import flax.linen as nn
@@ -24,6 +25,8 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
+from genjax.models.gan.augment import ADA, Augmentation, augmented, sign_sums
+from genjax.models.gan.logits import judged, quantiles, verdict
 from genjax.models.gan.objectives import OBJECTIVES
 from genjax.networks.gan import DCGAN, GANConfig
 from genjax.nn import noise
@@ -68,12 +71,13 @@ class GAN(Model):
     gradient_penalty: float = 0.0  # lambda of WGAN-GP (10); 0 = off
     r1_gamma: float = 0.0  # gamma of the R1 penalty (1 to 10); 0 = off
     r1_every: int = 16  # steps between R1 turns (lazy regularization)
+    augment: Augmentation | None = None  # of what the discriminator sees: ADA(), DiffAugment(), RampedAugment()
     image_shape: tuple[int, int, int] | None = None  # None = of the data
     classes: int | None = None  # None = of the data; used when conditional
 
     Options: ClassVar[type[SampleOptions]] = GANOptions
     best: ClassVar[tuple[str, str]] = ("swd", "min")
-    metrics: ClassVar[tuple[str, ...]] = ("swd",)
+    metrics: ClassVar[tuple[str, ...]] = ("swd", "diversity")
 
     def __post_init__(self):
         for name in ("latent", "critic_steps", "r1_every"):
@@ -81,6 +85,10 @@ class GAN(Model):
                 raise UsageError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         if self.classes is not None and self.classes < 0:
             raise UsageError(f"model.classes must not be negative, not {self.classes}")
+        if isinstance(self.augment, ADA) and OBJECTIVES[self.objective].boundary is None:
+            raise UsageError(
+                "ADA reads the sign of a logit, and a critic's score has none: model.augment DiffAugment()"
+            )
         for name in ("clip", "gradient_penalty", "r1_gamma"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"model.{name} must not be negative (0 turns it off), not {getattr(self, name)}")
@@ -109,6 +117,11 @@ class GAN(Model):
     def resolve(self, spec: DataSpec) -> Self:
         return images.with_fields(self, spec)
 
+    @property
+    def generator_inputs(self) -> int:
+        """Numbers that the generator makes an image of: those of `_latent`."""
+        return self.latent
+
     def networks(self) -> dict[str, nn.Module]:
         classes = self.classes or 0
         return {
@@ -119,13 +132,13 @@ class GAN(Model):
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
         *_, vectors_key = jax.random.split(key, 3)  # the first two are those of the networks
         label = jnp.zeros((1,), jnp.int32) if self.conditional else None
-        inputs = {"generator": (1, self.latent), "discriminator": (1, *self.image_shape)}
+        inputs = {"generator": (1, self.generator_inputs), "discriminator": (1, *self.image_shape)}
         inputs = {name: (jnp.zeros(shape), label) for name, shape in inputs.items()}
         params, state = init_networks(self.networks(), inputs, key, train=False)
         if self.spectral_norm:
             vectors = spectral_vectors(params["discriminator"], vectors_key)
             state["discriminator"] = {**state.get("discriminator", {}), "spectral": vectors}
-        return params, state
+        return params, state | ({"augment": self.augment.init()} if self.augment else {})
 
     # How it learns.
 
@@ -142,52 +155,64 @@ class GAN(Model):
         objective = OBJECTIVES[self.objective]
         real, label, index = images.images_of(batch), images.label_of(self, batch), batch["index"]
         params, new = self._normalized(params, state)
+        sums = {}
+
+        def shown(image: Array, number: int = 0) -> Array:
+            return augmented(self.augment, state, image, jax.random.fold_in(key, 16 + number), index)
 
         if turn == "r1":
-            norm2_B = self._gradient_norm2(params, new, real, label, train)
+            norm2_B = self._gradient_norm2(params, new, real, label, train, shown)
             terms = {"penalty": Term.mean(norm2_B, scale=0.5 * self.r1_gamma * self.r1_every)}
             metrics = {"r1": norm2_B}
         elif turn == "generator":
             fake, new = self._generate(params, new, self._latent(key, index), label, train)
-            logit, _ = self._judge(params, new, fake, label, train)
-            terms = {"adversarial": Term.mean(objective.generator(logit))}
+            logit, _, more = self._judge_fake(params, new, shown(fake, 1), label, key, index, train)
+            terms = {"adversarial": Term.mean(objective.generator(logit)), **more}
             metrics = {"fake_logit": logit}
         else:
             fake, _ = self._generate(params, new, self._latent(key, index), label, train)
             fake = jax.lax.stop_gradient(fake)
-            real_logit, new = self._judge(params, new, real, label, train)
-            fake_logit, new = self._judge(params, new, fake, label, train)
+            real_logit, new = self._judge(params, new, shown(real), label, train)
+            fake_logit, new, more = self._judge_fake(params, new, shown(fake, 1), label, key, index, train)
             terms = {"real": Term.mean(objective.real(real_logit)), "fake": Term.mean(objective.fake(fake_logit))}
-            metrics = self._verdict(real_logit, fake_logit)
+            terms |= more
+            metrics = verdict(real_logit, fake_logit, objective.boundary)
+            if self.augment:
+                sums = jax.lax.stop_gradient(sign_sums(real_logit - (objective.boundary or 0.0)))
             if self.gradient_penalty > 0:
                 t_B = noise.uniform(jax.random.fold_in(key, 1), index)[:, None, None, None]
                 between = t_B * real + (1.0 - t_B) * fake
-                norm_B = jnp.sqrt(self._gradient_norm2(params, new, between, label, train) + 1e-12)
+                norm_B = jnp.sqrt(self._gradient_norm2(params, new, between, label, train, shown) + 1e-12)
                 metrics["gradient_penalty"] = penalty_B = (norm_B - 1.0) ** 2
                 terms["gradient_penalty"] = Term.mean(penalty_B, scale=self.gradient_penalty)
 
-        trained = "generator" if turn == "generator" else "discriminator"
-        kept = {name: new[name] if train and name == trained else old for name, old in state.items()}
-        return LossOutput(terms, {name: Term.mean(value_B) for name, value_B in metrics.items()}, kept)
+        trains = next(each.trains for each in self.turns if each.name == turn)
+        kept = {name: new[name] if train and name in trains else old for name, old in state.items()}
+        return LossOutput(terms, {name: Term.mean(value_B) for name, value_B in metrics.items()}, kept, sums)
 
     def update(
         self, turn: str, params: Params, state: Tree, sums: Tree, rows: Tree, *, step: Array
     ) -> tuple[Params, Tree]:
-        """WGAN's weight clipping (Arjovsky et al. 2017, algorithm 1, line 7)."""
+        """WGAN's weight clipping (Arjovsky et al. 2017, algorithm 1, line 7), and the augmentation's strength."""
+        if self.augment and turn == "discriminator":
+            state = {**state, "augment": self.augment.update(state["augment"], sums, step)}
         if self.clip == 0 or turn == "generator":
             return params, state
         clipped = jax.tree.map(lambda w: jnp.clip(w, -self.clip, self.clip), params["discriminator"])
         return {**params, "discriminator": clipped}, state
 
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
-        """Mean logits of real and generated images, and how many of each the discriminator recognizes."""
+        """Logits of real and generated images, and how many of each the discriminator recognizes."""
         label = images.label_of(self, batch)
         params, _ = self._normalized(params, state)
         fake, _ = self._generate(params, state, self._latent(key, batch["index"]), label, train=False)
         real_logit, _ = self._judge(params, state, images.images_of(batch), label, train=False)
         fake_logit, _ = self._judge(params, state, fake, label, train=False)
-        verdict = self._verdict(real_logit, fake_logit)
-        return {name: Term.mean(value_B, valid_rows(batch)) for name, value_B in verdict.items()}
+        return judged(real_logit, fake_logit, valid_rows(batch), OBJECTIVES[self.objective].boundary)
+
+    def finalize(self, metrics: dict[str, float]) -> dict[str, float]:
+        """The quantiles of the logits in place of their histograms."""
+        return quantiles(metrics)
 
     # What it makes.
 
@@ -224,15 +249,19 @@ class GAN(Model):
     def _judge(self, params: Params, state: Tree, image: Array, label_B: Array | None, train: bool):
         return apply(self.networks(), "discriminator", params, state, image, label_B, train=train)
 
-    def _gradient_norm2(self, params: Params, state: Tree, image: Array, label_B: Array | None, train: bool) -> Array:
-        """(B,) squared norm of each logit's gradient in its own image: examples do not mix."""
-        gradient = jax.grad(lambda x: self._judge(params, state, x, label_B, train)[0].sum())(image)
-        return (gradient**2).sum((1, 2, 3))
+    def _judge_fake(self, params, state: Tree, image: Array, label_B: Array | None, key: Array, index_B: Array, train):
+        """`_judge` of generated images, and further terms of both players' losses, such as InfoGAN's."""
+        return *self._judge(params, state, image, label_B, train), {}
 
-    def _verdict(self, real_logit_B: Array, fake_logit_B: Array) -> dict[str, Array]:
-        verdict = {"real_logit": real_logit_B, "fake_logit": fake_logit_B}
-        boundary = OBJECTIVES[self.objective].boundary
-        if boundary is not None:
-            verdict["real_accuracy"] = (real_logit_B > boundary).astype(jnp.float32)
-            verdict["fake_accuracy"] = (fake_logit_B < boundary).astype(jnp.float32)
-        return verdict
+    def _gradient_norm2(
+        self,
+        params: Params,
+        state: Tree,
+        image: Array,
+        label_B: Array | None,
+        train: bool,
+        shown: Callable[[Array], Array],
+    ) -> Array:
+        """(B,) squared norm of each logit's gradient in its own image: examples do not mix. `shown` augments."""
+        gradient = jax.grad(lambda x: self._judge(params, state, shown(x), label_B, train)[0].sum())(image)
+        return (gradient**2).sum((1, 2, 3))

@@ -10,6 +10,7 @@ import pytest
 
 from genjax.errors import UsageError, UserError
 from genjax.models.gan import GAN, OBJECTIVES, GANOptions
+from genjax.models.gan.logits import histogram, quantiles
 from genjax.networks import DCGAN, MLPGAN
 from genjax.nn.norm import spectral_normalize, spectral_vectors
 from genjax.spec import DataSpec, Image, Label
@@ -210,9 +211,23 @@ def test_evaluation_ignores_rows_that_fill_up():
     evaluate = jax.jit(model.evaluate)
     full = evaluate(params, state, {k: v[:4] for k, v in batch.items()}, KEY)
     filled = evaluate(params, state, {**batch, "valid": jnp.arange(6) < 4}, KEY)
-    assert set(full) == {"real_logit", "fake_logit", "real_accuracy", "fake_accuracy"}
+    shares = {name for name in full if name.startswith("logits/")}
+    assert set(full) - shares == {"real_logit", "fake_logit", "real_accuracy", "real_sign", "fake_accuracy"}
     for name, (total, count, _) in full.items():
         assert filled[name].total == pytest.approx(float(total), abs=1e-5) and filled[name].count == count == 4
+    assert full["real_sign"].value == pytest.approx(2 * float(full["real_accuracy"].value) - 1)
+
+
+def test_quantiles_of_logits_come_from_shares_that_batches_add_up():
+    logit = 4.0 + 3.0 * np.random.default_rng(0).standard_normal(5000).astype(np.float32)
+    valid = jnp.arange(5000) < 4000
+    metrics = {name: float(term.value) for name, term in histogram("real_logit", logit, valid).items()}
+    found = quantiles(metrics | {"swd": 1.0})
+    assert set(found) == {"swd", "real_logit_p10", "real_logit_p50", "real_logit_p90"}
+    want = np.quantile(logit[:4000], [0.1, 0.5, 0.9])
+    np.testing.assert_allclose([found[f"real_logit_{p}"] for p in ("p10", "p50", "p90")], want, rtol=0.05, atol=0.1)
+    far = {name: float(term.value) for name, term in histogram("x", np.full(3, 1e9, np.float32), jnp.ones(3)).items()}
+    assert quantiles(far)["x_p50"] > 1000
 
 
 def test_bfloat16_computes_while_parameters_and_losses_stay_float32():

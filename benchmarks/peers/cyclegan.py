@@ -1,0 +1,196 @@
+"""CycleGAN on 32 x 32 colour pictures, both turns a step, against the same layers in PyTorch.
+
+As a program it trains the peer on two domains, and measures it against the true partners of the test pictures:
+
+    python benchmarks/peers/cyclegan.py emoji.npz --steps 1500 --seed 0 --out made.npz
+"""
+
+import argparse
+import itertools
+import random
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+WIDTH, BLOCKS, JUDGE, LAYERS = 16, 4, 32, 2  # of the recipe cyclegan_emoji
+SIZE, BATCH, POOL, CYCLE, IDENTITY = 32, 8, 50, 10.0, 5.0
+
+
+def normed(*layers: nn.Module, features: int) -> list[nn.Module]:
+    return [*layers, nn.InstanceNorm2d(features), nn.ReLU()]
+
+
+def reflected(inputs: int, outputs: int, side: int, bias: bool = False) -> list[nn.Module]:
+    return [nn.ReflectionPad2d(side // 2), nn.Conv2d(inputs, outputs, side, bias=bias)]
+
+
+class Block(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        inner = normed(*reflected(width, width, 3), features=width)
+        self.layers = nn.Sequential(*inner, *reflected(width, width, 3), nn.InstanceNorm2d(width))
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+
+def generator() -> nn.Sequential:
+    """c7s1-w, d2w, d4w, R4w times BLOCKS, u2w, uw, c7s1-3."""
+    layers = normed(*reflected(3, WIDTH, 7), features=WIDTH)
+    for width in (2 * WIDTH, 4 * WIDTH):
+        layers += normed(nn.Conv2d(width // 2, width, 3, 2, 1, bias=False), features=width)
+    layers += [Block(4 * WIDTH) for _ in range(BLOCKS)]
+    for width in (2 * WIDTH, WIDTH):
+        conv = nn.Conv2d(2 * width, 4 * width, 3, padding=1, bias=False)
+        layers += normed(conv, nn.PixelShuffle(2), features=width)
+    return nn.Sequential(*layers, *reflected(WIDTH, 3, 7, bias=True), nn.Tanh())
+
+
+def discriminator(channels: int = 3) -> nn.Sequential:
+    layers, inputs = [], channels
+    for i in range(LAYERS + 1):
+        width = JUDGE * min(2**i, 8)
+        layers += [nn.Conv2d(inputs, width, 4, 2 if i < LAYERS else 1, 1, bias=i == 0)]
+        layers += [nn.InstanceNorm2d(width)] * (i > 0) + [nn.LeakyReLU(0.2)]
+        inputs = width
+    return nn.Sequential(*layers, nn.Conv2d(inputs, 1, 4, 1, 1))
+
+
+def started(module: nn.Module) -> nn.Module:
+    """Kernels from N(0, 0.02), as both papers have them; the four pixels of a doubled one equal, as ours."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    for conv, shuffle in itertools.pairwise(module):
+        if isinstance(shuffle, nn.PixelShuffle):  # its channels are (feature, row, column)
+            conv.weight.data = conv.weight.data[::4].repeat_interleave(4, dim=0)
+    return module
+
+
+class Trainer:
+    """The four networks and one step of both players, as the usual PyTorch code has it."""
+
+    def __init__(self, place=lambda thing: thing, precision: str = "float32", compiled=lambda function: function):
+        self.to_a, self.to_b = place(started(generator())), place(started(generator()))
+        self.judge_a, self.judge_b = place(started(discriminator())), place(started(discriminator()))
+        self.generators = nn.ModuleList([self.to_a, self.to_b])
+        self.judges = nn.ModuleList([self.judge_a, self.judge_b])
+        fused = dict(lr=2e-4, betas=(0.5, 0.999), fused=True)
+        self.optimizers = [torch.optim.Adam(m.parameters(), **fused) for m in (self.generators, self.judges)]
+        self.pools, self.precision = ([], []), precision
+        self.generators_loss, self.judges_loss = compiled(self.generators_loss), compiled(self.judges_loss)
+
+    def autocast(self, like):
+        return torch.autocast(like.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def generators_loss(self, real_a, real_b):
+        with self.autocast(real_a):
+            fake_b, fake_a = self.to_b(real_a), self.to_a(real_b)
+            loss = ((self.judge_a(fake_a).float() - 1) ** 2).mean() + ((self.judge_b(fake_b).float() - 1) ** 2).mean()
+            loss += CYCLE * (F.l1_loss(self.to_a(fake_b), real_a) + F.l1_loss(self.to_b(fake_a), real_b))
+            loss += IDENTITY * (F.l1_loss(self.to_a(real_a), real_a) + F.l1_loss(self.to_b(real_b), real_b))
+        return loss, fake_a, fake_b
+
+    def judges_loss(self, real_a, real_b, fake_a, fake_b):
+        loss = 0.0
+        with self.autocast(real_a):
+            for judge, real, fake in ((self.judge_a, real_a, fake_a), (self.judge_b, real_b, fake_b)):
+                loss += 0.5 * ((judge(real).float() - 1) ** 2).mean() + 0.5 * (judge(fake).float() ** 2).mean()
+        return loss
+
+    def step(self, real_a, real_b):
+        optimize_generators, optimize_judges = self.optimizers
+        optimize_generators.zero_grad()
+        self.judges.requires_grad_(False)
+        loss, fake_a, fake_b = self.generators_loss(real_a, real_b)
+        loss.backward()
+        optimize_generators.step()
+        self.judges.requires_grad_(True)
+        shown = [from_pool(pool, fake.detach()) for pool, fake in zip(self.pools, (fake_a, fake_b))]
+        optimize_judges.zero_grad()
+        self.judges_loss(real_a, real_b, *shown).backward()
+        optimize_judges.step()
+
+
+def from_pool(pool: list, fake_BCHW):
+    """Half of the pictures exchanged for earlier ones, once the pool is full."""
+    shown = []
+    for fake in fake_BCHW:
+        if len(pool) < POOL:
+            pool.append(fake)
+        elif random.random() < 0.5:
+            place = random.randrange(POOL)
+            pool[place], fake = fake, pool[place]
+        shown.append(fake)
+    return torch.stack(shown)
+
+
+def pair(precision: str = "float32"):
+    from peers import sides
+    from peers.pairs import Pair
+
+    from genjax.experiment import Data, Experiment, Optim, Train
+    from genjax.models import CycleGAN, PatchGAN, ResNet
+    from genjax.spec import DataSpec, Image
+
+    experiment = Experiment(
+        model=CycleGAN(generator=ResNet(WIDTH, blocks=BLOCKS), discriminator=PatchGAN(JUDGE, LAYERS)),
+        data=Data(batch_size=BATCH),
+        optim=Optim(learning_rate=2e-4, b1=0.5),
+        train=Train(precision=precision),
+    )
+    ours = sides.training(experiment, DataSpec({f"image_{x}": Image(SIZE, SIZE, 3) for x in "ab"}))
+    sides.torch_device()
+    peer = Trainer(sides.placed, precision, torch.compile)
+    real = [sides.placed(torch.rand(BATCH, 3, SIZE, SIZE) * 2 - 1) for _ in range(2)]
+    theirs = sides.torch_training("PyTorch, torch.compile", [peer.generators, peer.judges], lambda: peer.step(*real))
+    shapes = f"{SIZE}x{SIZE}x3, width {WIDTH}, {BLOCKS} blocks, patch of {LAYERS} layers, batch {BATCH}, {precision}"
+    return Pair("cyclegan", ours, theirs, BATCH, "images", shapes, precision)
+
+
+def passes(count: int):
+    """Permutation after permutation."""
+    while True:
+        yield from torch.randperm(count).tolist()
+
+
+def main() -> None:
+    """Linear decay from the first step on, epochs of permutations of each domain, as the recipe has them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", help=".npz with train_google, train_twitter, test_google and test_twitter")
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", help=".npz of the test pictures that are made")
+    args = parser.parse_args()
+    random.seed(args.seed)
+    torch.manual_seed(args.seed)
+    from genjax.data import load
+    from genjax.experiment import Data
+
+    data = load(Data(path=args.file, fields=("image_a=google", "image_b=twitter"), image_size=SIZE))
+    train, test = (
+        [torch.from_numpy(split.gather(np.arange(len(split)))[f"image_{x}"]).permute(0, 3, 1, 2) for x in "ab"]
+        for split in (data.train, data.validation)
+    )
+    peer = Trainer()
+    orders = [passes(len(domain)) for domain in train]
+    for step in range(args.steps):
+        for optimizer in peer.optimizers:
+            optimizer.param_groups[0]["lr"] = 2e-4 * (1 - step / args.steps)
+        peer.step(*(domain[list(itertools.islice(order, BATCH))] for domain, order in zip(train, orders)))
+    with torch.no_grad():
+        made = {"image_b": peer.to_b(test[0]), "image_a": peer.to_a(test[1])}
+    for name, true in (("image_b", test[1]), ("image_a", test[0])):
+        apart = (made[name] - true).numpy() / 2  # of values from 0 to 1
+        psnr = -10 * np.log10((apart**2).mean((1, 2, 3)))
+        print(f"{name}: l1 {np.abs(apart).mean():.4f}, psnr {psnr.mean():.2f} dB")
+    if args.out:
+        np.savez(args.out, **{name: array.permute(0, 2, 3, 1).numpy() for name, array in made.items()})
+
+
+if __name__ == "__main__":
+    main()
