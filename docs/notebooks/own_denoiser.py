@@ -29,7 +29,7 @@ images = np.float32(load_digits().images[..., None] / 8 - 1)  # (1797, 8, 8, 1),
 spec = models.DataSpec({"image": models.Image(8, 8, 1)})
 network = models.UNetConfig(channels=32, multipliers=(1, 2), blocks=1, attention=())
 model = models.Diffusion(process=EDM(), target="edm", network=network).resolve(spec)
-params, state = model.init(jax.random.key(0), spec)
+params, state = jax.jit(lambda key: model.init(key, spec))(jax.random.key(0))
 
 # %% [markdown]
 # ## The loop

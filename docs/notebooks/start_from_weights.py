@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Start from a run's weights
 #
-# A model that was trained on much data is a good beginning for little. Here the first data are handwritten digits,
-# white on black, and the second are a hundred of them, black on white.
+# Where data is little, a model that was trained on more of its kind may be a better beginning than nothing. Here the
+# first data are handwritten digits, and the second are a hundred of them in a paler ink. The last line says which began
+# better.
 
 # %%
 import dataclasses
@@ -32,7 +33,7 @@ genjax.train(with_steps(first, STEPS), "runs/notebook_first")
 # %%
 digits = load_digits()
 few = slice(0, 100)
-np.savez("black_on_white.npz", image=np.uint8(255 - digits.images[few] * 15), label=np.int32(digits.target[few]))
+np.savez("paler.npz", image=np.uint8(digits.images[few] * 10), label=np.int32(digits.target[few]))
 
 # %% [markdown]
 # ## From the weights, and from nothing
@@ -40,7 +41,7 @@ np.savez("black_on_white.npz", image=np.uint8(255 - digits.images[few] * 15), la
 # `init_from` names a run, or a file of safetensors. Everything else of the second run is its own.
 
 # %%
-second = dataclasses.replace(first, data=dataclasses.replace(first.data, path="black_on_white.npz", batch_size=32))
+second = dataclasses.replace(first, data=dataclasses.replace(first.data, path="paler.npz", batch_size=32))
 few_steps = max(STEPS // 10, 2)
 tuned = genjax.train(with_steps(second, few_steps, init_from=("runs/notebook_first",)), "runs/notebook_tuned")
 fresh = genjax.train(with_steps(second, few_steps), "runs/notebook_fresh")

@@ -69,7 +69,7 @@ class Attend(nn.Module):
             if k_BSKC is not None:
                 cache = cache.write(layer, 0 if self.cross else mask.start, k_BSKC, v_BSKC)
             k_BSKC, v_BSKC = cache.read(layer)
-        if self.is_mutable_collection("maps"):
+        if self.is_mutable_collection("maps") and not self.is_initializing():
             weights_BHTS = attention_weights(q_BTHC, k_BSKC, mask, bias_BHTS=bias_BHTS, scale=self.scale)
             self.sow("maps", "weights", weights_BHTS, reduce_fn=lambda _, new: new, init_fn=lambda: None)
         y_BTHC = attention(
