@@ -66,6 +66,7 @@ class System:
     Attributes:
       counts: the counts of the terms over a whole batch.
       seeded: samples differ from seed to seed.
+      products: a step multiplies matrices, which is what FLOPs are counted of.
       slow: a second variant of a family, or networks that take long to compile: the costly tests are slow ones.
     """
 
@@ -73,6 +74,7 @@ class System:
     spec: DataSpec = IMAGES
     counts: Callable[[dict[str, np.ndarray]], set[int]] = lambda batch: {BATCH}
     seeded: bool = True
+    products: bool = True
     slow: bool = False
 
 
@@ -182,7 +184,7 @@ SYSTEMS: dict[str, System] = {
         spec=DataSpec({"series": Real((12, 2), ragged=True), "observed": Mask((12,))}),
         counts=lambda batch: {(batch["observed"] & (np.arange(12) < batch["series_length"][:, None])).sum()}, slow=True,
     ),
-    "hmm-gradient": _system(HMM(states=3, learn="gradient", pseudocount=0.1), slow=True,
+    "hmm-gradient": _system(HMM(states=3, learn="gradient", pseudocount=0.1), slow=True, products=False,
                             **_text | {"counts": lambda batch: {BATCH * 17}}),
     "latent-diffusion": _system(
         Diffusion(network=DiTConfig(patch=2, layers=1, width=32, heads=2), process=EDM(), target="edm",

@@ -131,8 +131,8 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
     assert "--eval.examples 0: must be at least 1" in line()
     assert genjax("sample", run, "--checkpoint", "77") == 1
     assert "there is no checkpoint '77'" in line()
-    assert genjax("sample", run, "--out", tmp_path / "x.gif") == 2
-    assert ".png or .npz" in line()
+    assert genjax("sample", run, "--out", tmp_path / "x.bmp") == 2
+    assert ".png or .gif or .npz" in line()
     assert genjax("eval", run, "--metrics", "beauty") == 2
     assert "unknown metric beauty" in line()
     untrained = tmp_path / "untrained"

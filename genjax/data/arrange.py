@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from genjax.data.arrays import ImageArray
 from genjax.data.compose import Concat, Zip
-from genjax.data.dataset import Dataset, Source
+from genjax.data.dataset import Dataset, Source, field_change
 from genjax.data.packing import Packs
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
@@ -43,7 +43,8 @@ def arrange(dataset: Dataset, data: Data, others: Sequence[Dataset] = ()) -> Dat
 
 def _mixed(dataset: Dataset, others: Sequence[Dataset], names: Sequence[str]) -> Dataset:
     for name, other in zip(names, others):
-        if other.spec.fields != dataset.spec.fields:
+        own, its = dataset.spec.fields, other.spec.fields
+        if own.keys() != its.keys() or any(field_change(field, own[field], its[field]) for field in own):
             raise UserError(
                 f"--data.order mixture: {name} has {other.spec.describe()}, the data itself {dataset.spec.describe()}"
             )

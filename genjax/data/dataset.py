@@ -13,7 +13,7 @@ from genjax.errors import UserError
 from genjax.orders import Epochs, Examples, Order, Shape
 from genjax.spec import DataSpec, Field, Latent, Tokens
 
-__all__ = ["Dataset", "Source", "hold_out", "require_unchanged"]
+__all__ = ["Dataset", "Source", "field_change", "hold_out", "require_unchanged"]
 
 
 class Source(Protocol):
@@ -88,13 +88,13 @@ def require_unchanged(dataset: Dataset, spec: DataSpec, tokenizer: Tokenizer | N
     further fields may have come.
     """
     for name, then in spec.fields.items():
-        if change := _change(name, then, dataset.spec.fields.get(name)):
+        if change := field_change(name, then, dataset.spec.fields.get(name)):
             raise UserError(f"the data is not what the run was trained on: {change}")
     if tokenizer is not None and list(tokenizer.pieces) != list(getattr(dataset.tokenizer, "pieces", ())):
         raise UserError("the data is not what the run was trained on: its text gives other tokens now")
 
 
-def _change(name: str, then: Field, now: Field | None) -> str | None:
+def field_change(name: str, then: Field, now: Field | None) -> str | None:
     """How a field has changed; None where it has not."""
     if type(then) is not type(now):
         return f"`{name}` was {then.describe()}, and is {now.describe() if now else 'not there'} now"

@@ -160,7 +160,9 @@ def _require_pairs(part: dict[str, Files], folders: dict[str, Path]) -> None:
     names = {field: {Path(files.name(i)).stem for i in files.ids_N} for field, files in part.items()}
     for (field, place), other in zip(folders.items(), reversed(folders)):
         if alone := sorted(names[field] - names[other]):
-            raise UserError(f"{place}: {alone[0]} has no partner of that name in {folders[other].name}")
+            raise UserError(
+                f"{place}: {alone[0]} has no partner of that name in {folders[other].name}; unpaired domains need --data.order Unpaired"
+            )
 
 
 def _split(path: Path, notes: list[str]) -> tuple[Columns, tuple[str, ...]]:

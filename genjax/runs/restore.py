@@ -88,8 +88,8 @@ def open_run(
     state = checkpoints.restore(run, engine.abstract_state, _warn, step)
     if not isinstance(ema, bool):
         like = next(iter(engine.abstract_state.ema.power.values()), Average({}, {}))
-        average = posthoc_ema.reconstruct(run, int(state.step), ema, like, _warn)
-        state = state.replace(ema=EMA(*average, power={}))
+        made = posthoc_ema.reconstruct(run, int(state.step), ema, like, _warn)
+        state = state.replace(ema=EMA(*made, power={}))
     elif not ema:
         state = state.replace(ema=EMA({}, {}, {}))
     if average != 1:

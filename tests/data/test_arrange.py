@@ -149,7 +149,7 @@ def test_domains(root):
     assert not np.array_equal(batch["image_a"], batch["image_b"]) and np.array_equal(
         batch["image_b"][2], batch["image_b"][0]
     )
-    with pytest.raises(UsageError, match="unpaired domains"):
+    with pytest.raises(UserError, match="trainA: 7 has no partner of that name in trainB; unpaired domains need"):
         load(Data(path=str(root / "domains"), order=Epochs()))
     with pytest.raises(UsageError, match="needs two domains"):
         load(Data(order=Unpaired()))

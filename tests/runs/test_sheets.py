@@ -183,7 +183,7 @@ def test_the_suffix_chooses_the_format(tmp_path):
     for name in ("x.png", "x.jpg", "x"):
         with pytest.raises(UsageError, match=r"\.txt or \.npz"):
             save_outputs(tmp_path / name, outputs, fields)
-    with pytest.raises(UsageError, match=r"\.png or \.npz"):
+    with pytest.raises(UsageError, match=r"\.png or \.gif or \.npz"):
         save_outputs(tmp_path / "x.txt", {"image": grey(0.0)}, {"image": IMAGE})
     both = {"image": grey(0.0)} | tokens("hm")
     words = save_outputs(tmp_path / "words.txt", both, {"image": IMAGE, "tokens": TEXT}, tokenizer=Letters())
