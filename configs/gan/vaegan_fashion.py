@@ -4,6 +4,11 @@
     genjax sample runs/vaegan_fashion --mode arithmetic --add 6 --subtract 0
 
 The path is a copy of the data set as .npz; without it, what `tfds build fashion_mnist` prepared is read.
+
+Beside PyTorch, the same networks for 400 steps of 64 images without averages, seeds 0 to 2 (`python
+benchmarks/beside.py vaegan fashion_mnist.npz --seeds 0 1 2 --steps 400`; jax 0.10.2, torch 2.13, 2 cores AMD EPYC that
+others used as well, 2026-11-26), ours less theirs with its 95% interval: kid over random features 0.0155 - 0.0146 =
+0.001 +- 0.011, diversity 5.96 - 5.99 = -0.04 +- 0.35. The whole recipe has not been measured.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

@@ -161,7 +161,8 @@ def _require_pairs(part: dict[str, Files], folders: dict[str, Path]) -> None:
     for (field, place), other in zip(folders.items(), reversed(folders)):
         if alone := sorted(names[field] - names[other]):
             raise UserError(
-                f"{place}: {alone[0]} has no partner of that name in {folders[other].name}; unpaired domains need --data.order Unpaired"
+                f"{place}: {alone[0]} has no partner of that name in {folders[other].name}; "
+                "unpaired domains need --data.order Unpaired"
             )
 
 

@@ -139,9 +139,7 @@ def test_what_a_recipe_tells_of_its_data(data, fields):
     [("digit", "digits"), ("pidoc", "pydoc"), ("tdfs:mnist", "tfds:NAME"), ("tfds:", "tfds:NAME")],
 )
 def test_unknown_source_suggests_the_nearest(source, meant):
-    with pytest.raises(
-        UsageError, match=rf"did you mean {meant}\? the sources are .*hf:NAME, .*tfds:NAME$"
-    ):
+    with pytest.raises(UsageError, match=rf"did you mean {meant}\? the sources are .*hf:NAME, .*tfds:NAME$"):
         load(Data(source=source))
 
 
