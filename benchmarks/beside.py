@@ -57,7 +57,8 @@ def main() -> None:
 
 def ours(name: str, file: str, seed: int, steps: int, width: int) -> dict[str, float]:
     experiment = genjax.load_experiment(RECIPES[name])
-    model = dataclasses.replace(experiment.model, network=DCGAN(width, width))
+    latent = importlib.import_module(f"peers.{name}").LATENT
+    model = dataclasses.replace(experiment.model, network=DCGAN(width, width), latent=latent)
     if name == "vaegan":
         model = dataclasses.replace(model, encoder=ConvAutoencoder(widths=(width, 2 * width)))
     never = {f"{event}_every": 0 for event in ("eval", "sample", "checkpoint")}

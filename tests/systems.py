@@ -107,7 +107,7 @@ SYSTEMS: dict[str, System] = {
     "stylegan2": _system(
         StyleGAN2(network=StyleGAN2Config(latent=8, style=8, mapping_layers=2, label_layers=1, channels=64, group=1),
                   conditional=True, r1_gamma=0.1, r1_every=2, path_every=2,
-                  augment=ADA(("blit", "geometry", "colour", "filter", "noise", "cutout"), target=-2, images=200)),
+                  augment=ADA(("blit", "colour"), target=-2, images=200)),
         train=dataclasses.replace(_averaged, ema_entries=("mapping", "synthesis")), slow=True,
     ),
     "stylegan2-residual": _system(
@@ -117,7 +117,7 @@ SYSTEMS: dict[str, System] = {
     ),
     "r3gan": _system(
         R3GAN(network=R3GANConfig(widths=(8, 8), groups=(2, 2), blocks=1), latent=8, conditional=True,
-              augment=RampedAugment(steps=4)),
+              augment=RampedAugment(("colour",), steps=4)),
         slow=True,
     ),
     "infogan": _system(
