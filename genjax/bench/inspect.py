@@ -7,7 +7,7 @@ import jax
 from genjax.bench.flops import step_flops
 from genjax.bench.spec import spec_without_data
 from genjax.engine.engine import Engine
-from genjax.engine.state import trained_entries
+from genjax.engine.state import parameter_count, trained_entries
 from genjax.engine.step import turn_period
 from genjax.experiment import Experiment
 from genjax.runs.check import resolve
@@ -29,7 +29,7 @@ def describe(experiment: Experiment) -> str:
     for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
         rows.append((parameter_path(path), str(leaf.shape), str(leaf.dtype), _spec(leaf.sharding), _bytes(leaf)))
     lines = [
-        f"{type(experiment.model).__name__}, {_count(state.params):,} parameters, "
+        f"{type(experiment.model).__name__}, {parameter_count(state.params):,} parameters, "
         f"mesh {' x '.join(f'{axis} {size}' for axis, size in engine.mesh.shape.items())} "
         f"({engine.mesh.devices.flat[0].device_kind}), backend {experiment.train.backend}",
         "",
@@ -39,7 +39,7 @@ def describe(experiment: Experiment) -> str:
     for entry, tree in state.params.items():
         by_update = "trained by update" if entry in trained_entries(experiment) else "frozen"
         trained = "trained" if entry in state.opt_state else by_update
-        lines.append(f"{entry}: {_count(tree):,} parameters, {trained}")
+        lines.append(f"{entry}: {parameter_count(tree):,} parameters, {trained}")
     parts = {
         "parameters": state.params,
         "optimizer": state.opt_state,
@@ -67,10 +67,6 @@ def _flops(engine: Engine, batch: dict) -> list[str]:
             f"{counted:,.0f} FLOPs a device (XLA's count of everything)"
         )
     return lines
-
-
-def _count(tree) -> int:
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def _bytes(leaf: jax.ShapeDtypeStruct) -> int:

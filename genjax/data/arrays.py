@@ -8,6 +8,7 @@ import numpy as np
 from genjax.data import transforms
 from genjax.data.draws import Draws
 from genjax.orders import Examples
+from genjax.pixels import to_float
 
 __all__ = ["ImageArray", "Table"]
 
@@ -46,7 +47,7 @@ class ImageArray:
             image_BHWC = crops[ids_B, top_B, left_B].transpose(0, 2, 3, 1)
         if view.flip and draws is not None:
             image_BHWC = transforms.mirror(image_BHWC, draws.uniform("flip"))
-        return {self.name: np.ascontiguousarray(transforms.to_float(image_BHWC))}
+        return {self.name: np.ascontiguousarray(to_float(image_BHWC))}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,7 @@ from genjax.data.draws import Draws
 from genjax.errors import UserError
 from genjax.experiment import Data
 from genjax.orders import Examples
+from genjax.pixels import to_float
 
 __all__ = ["SUFFIXES", "EncodedImages", "Files", "choose_view", "encoded"]
 
@@ -89,7 +90,7 @@ class EncodedImages:
             if name in self.views:
                 if self.views[name].flip and draws is not None:
                     values = transforms.mirror(values, draws.uniform("flip"))
-                batch[name] = transforms.to_float(values)
+                batch[name] = to_float(values)
             else:
                 batch[name] = values.astype(np.float32 if values.dtype.kind == "f" else np.int32)
         if self.others is not None:

@@ -35,15 +35,20 @@ def digits(data: Data, place: str, tokenizer: Tokenizer | None = None) -> Datase
     seeded shuffle comes before the split: 1,500 for training, 297 for validation, whatever --data.validation
     says.
     """
+    image_NHWC, label_N = handwritten()
+    held = hold_out(len(image_NHWC), 297 / 1797, "digits")
+    image, images = build_image("image", [image_NHWC[ids] for ids in held], data, "digits")
+    label, labels = build_label("label", [label_N[ids] for ids in held], (), "digits")
+    sources = [Zip({"image": pictures, "label": classes}) for pictures, classes in zip(images, labels)]
+    return Dataset(DataSpec({"image": image, "label": label}, *map(len, sources)), *sources)
+
+
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """Scikit-learn's digits, in its order: (N, 8, 8, 1) float32 in [-1, 1], and (N,) the digits."""
     from sklearn.datasets import load_digits  # seconds to import
 
     read = load_digits()
-    image_NHWC = (read.images / 8 - 1).astype(np.float32)[..., None]
-    held = hold_out(len(image_NHWC), 297 / 1797, "digits")
-    image, images = build_image("image", [image_NHWC[ids] for ids in held], data, "digits")
-    label, labels = build_label("label", [read.target[ids] for ids in held], (), "digits")
-    sources = [Zip({"image": pictures, "label": classes}) for pictures, classes in zip(images, labels)]
-    return Dataset(DataSpec({"image": image, "label": label}, *map(len, sources)), *sources)
+    return (read.images / 8 - 1).astype(np.float32)[..., None], read.target
 
 
 @readers.register("npz", suffix=(".npz",))

@@ -8,6 +8,7 @@ from PIL import Image, ImageChops, ImageOps
 from genjax.data import transforms
 from genjax.errors import UsageError
 from genjax.files import require_file
+from genjax.pixels import to_float
 
 __all__ = ["read_image", "read_mask"]
 
@@ -27,7 +28,7 @@ def read_image(path: str, shape: tuple[int, int, int], flag: str, crop: bool = T
             "cut it to this shape, in any size"
         )
     pixels = np.asarray(ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC), np.uint8)
-    return transforms.to_float(pixels.reshape(shape))
+    return to_float(pixels.reshape(shape))
 
 
 def read_mask(path: str, shape: tuple[int, int, int], image: str, flag: str = "--mask") -> np.ndarray:

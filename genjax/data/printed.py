@@ -8,9 +8,11 @@ from PIL import Image, ImageDraw, ImageFont
 from genjax.data import readers
 from genjax.data.columns import columns_dataset
 from genjax.data.dataset import Dataset, hold_out
+from genjax.data.npz import handwritten
 from genjax.data.tokenizers import Tokenizer
 from genjax.data.transforms import resize_array
 from genjax.experiment import Data
+from genjax.pixels import to_float
 
 __all__ = ["printed_digits"]
 
@@ -31,18 +33,16 @@ def printed_digits(data: Data, place: str, tokenizer: Tokenizer | None = None) -
     --data.fields chooses among `handwritten`, `printed` (in one of 18 fonts that matplotlib brings along, a seeded
     draw), `plain` (always in bold DejaVu Sans) and `label`. Training and validation are those of the source `digits`.
     """
-    from sklearn.datasets import load_digits  # seconds to import
-
-    read = load_digits()
-    fonts_N = np.random.Generator(np.random.Philox(0)).integers(len(FONTS), size=len(read.target))
+    image_NHWC, label_N = handwritten()
+    fonts_N = np.random.Generator(np.random.Philox(0)).integers(len(FONTS), size=len(label_N))
     drawn = {(font, digit): _drawn(font, str(digit)) for font in FONTS for digit in range(10)}
     columns = {
-        "handwritten": resize_array((read.images / 8 - 1).astype(np.float32)[..., None], SIDE),
-        "printed": np.stack([drawn[FONTS[font], digit] for font, digit in zip(fonts_N, read.target)]),
-        "plain": np.stack([drawn[PLAIN, digit] for digit in read.target]),
-        "label": read.target,
+        "handwritten": resize_array(image_NHWC, SIDE),
+        "printed": np.stack([drawn[FONTS[font], digit] for font, digit in zip(fonts_N, label_N)]),
+        "plain": np.stack([drawn[PLAIN, digit] for digit in label_N]),
+        "label": label_N,
     }
-    held = zip(("train", "validation"), hold_out(len(read.target), 297 / 1797, place))
+    held = zip(("train", "validation"), hold_out(len(label_N), 297 / 1797, place))
     splits = {split: {name: column[ids] for name, column in columns.items()} for split, ids in held}
     return columns_dataset(data, place, splits)
 
@@ -59,5 +59,4 @@ def _drawn(font: str, digit: str) -> np.ndarray:
     ink = ink.resize((round(ink.width * scale), round(ink.height * scale)), Image.Resampling.BICUBIC)
     picture = Image.new("L", (size, size))
     picture.paste(ink, ((size - ink.width) // 2, (size - ink.height) // 2))
-    pixels = np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
-    return pixels[..., None] / np.float32(127.5) - 1
+    return to_float(np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX))[..., None])

@@ -22,7 +22,6 @@ __all__ = [
     "require_shape",
     "resize_array",
     "shorter_side_to",
-    "to_float",
     "with_channels",
 ]
 
@@ -41,11 +40,6 @@ class View:
     channels: int
     flip: bool = False
     random_crop: bool = False
-
-
-def to_float(image: np.ndarray) -> np.ndarray:
-    """uint8 to float32 in [-1, 1]; floats are there already."""
-    return image.astype(np.float32) / np.float32(127.5) - np.float32(1) if image.dtype == np.uint8 else image
 
 
 def mirror(image_BHWC: np.ndarray, draw_B: np.ndarray) -> np.ndarray:

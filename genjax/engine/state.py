@@ -1,5 +1,6 @@
 """What a run carries from step to step, all of it in one pytree: this is what a checkpoint holds."""
 
+import math
 from typing import Any
 
 import flax.struct
@@ -12,7 +13,7 @@ from genjax.experiment import Experiment
 from genjax.models.base import Model, Params
 from genjax.spec import DataSpec
 
-__all__ = ["TrainState", "averaged", "create", "ema_entries", "optimized_entries", "trained_entries"]
+__all__ = ["TrainState", "averaged", "create", "ema_entries", "optimized_entries", "parameter_count", "trained_entries"]
 
 Tree = Any
 
@@ -25,6 +26,11 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: dict[str, Any]
     ema: EMA
     model_state: Tree
+
+
+def parameter_count(tree: Tree) -> int:
+    """The numbers in a tree of arrays, or of their shapes."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def trained_entries(experiment: Experiment) -> tuple[str, ...]:

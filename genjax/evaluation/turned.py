@@ -14,6 +14,7 @@ from genjax.data.images import SUFFIXES
 from genjax.errors import UsageError, UserError, visible
 from genjax.files import expanded, require_file, write_atomic
 from genjax.models.gan.directions import PictureOptions
+from genjax.pixels import to_bytes, to_float
 from genjax.runs.restore import OpenRun
 from genjax.spec import DataSpec
 
@@ -47,7 +48,7 @@ def turned(opened: OpenRun, options: PictureOptions, out: Path, seed: int) -> It
             reason = f"{file}: unreadable image ({error})"
             print(f"genjax: {visible(reason)}", file=sys.stderr)
             continue
-        given = {"index": np.array([n], np.int32), read: transforms.to_float(pixels_HWC)[None]}
+        given = {"index": np.array([n], np.int32), read: to_float(pixels_HWC)[None]}
         try:
             picture_HWC = engine.sample(opened.state, given, seed, options)[made][0]
         except UsageError as error:
@@ -75,7 +76,7 @@ def _view(spec: DataSpec, name: str) -> transforms.View:
 
 def _encoded(picture_HWC: np.ndarray, suffix: str) -> bytes:
     """In the format of the suffix."""
-    pixels = np.round((np.clip(picture_HWC, -1, 1) + 1) * 127.5).astype(np.uint8)
+    pixels = to_bytes(picture_HWC)
     buffer = io.BytesIO()
     kind = Image.registered_extensions()[suffix.lower()]
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, kind, quality=95)

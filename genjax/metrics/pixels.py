@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from genjax.metrics.base import Metric, Statistics
+from genjax.pixels import to_bytes
 from genjax.spec import Field, Image
 
 __all__ = ["Pixels"]
@@ -28,7 +29,7 @@ class Pixels(Metric):
     paired: ClassVar[bool] = True
 
     def add(self, statistics: Statistics, batch: dict[str, np.ndarray]) -> None:
-        pixels = np.round((batch[self.name].clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+        pixels = to_bytes(batch[self.name])
         statistics.setdefault(self.name, []).append(pixels)
 
     def result(self) -> dict[str, float]:

@@ -265,8 +265,9 @@ def require_agreement(model: Model, **found) -> None:
             raise UserError(f"model.{name} is {given}, but the data has {value}: leave model.{name} out")
 
 
-def require_turn(model: Model, turn: str) -> None:
-    """Raises UserError where the model has no such turn."""
-    names = [known.name for known in model.turns]
-    if turn not in names:
-        raise UserError(f"{type(model).__name__} has no turn '{turn}': its turns are {', '.join(names)}")
+def require_turn(model: Model, turn: str) -> Turn:
+    """The model's turn of this name. Raises UserError where there is none."""
+    turns = {known.name: known for known in model.turns}
+    if turn not in turns:
+        raise UserError(f"{type(model).__name__} has no turn '{turn}': its turns are {', '.join(turns)}")
+    return turns[turn]

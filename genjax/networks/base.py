@@ -1,11 +1,14 @@
 """What networks of one role have in common, so that a model takes any of them."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Self
 
 import flax.linen as nn
 
-__all__ = ["Denoiser"]
+from genjax.errors import UsageError
+
+__all__ = ["Denoiser", "require_heights"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,3 +42,12 @@ class Denoiser:
         `augment_BA`: what was done to each; without it nothing was.
         """
         raise NotImplementedError
+
+
+def require_heights(wanted: Collection[int], heights: Sequence[int]) -> None:
+    """Raises UsageError where a U-Net is to attend at heights (pixels) that none of its levels has."""
+    if missing := set(wanted) - set(heights):
+        raise UsageError(
+            f"attention at heights {sorted(missing)}: the levels of this U-Net have {', '.join(map(str, heights))};"
+            " change --model.network.attention"
+        )

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError
-from genjax.networks.base import Denoiser
+from genjax.networks.base import Denoiser, require_heights
 from genjax.nn.dense import Dense
 from genjax.nn.embedding import sinusoids
 from genjax.nn.resample import conv_down
@@ -60,11 +60,7 @@ class SongUNetConfig(Denoiser):
                 f"{shape[1]}: give fewer --model.network.multipliers, or another --data.image-size"
             )
         heights = [shape[0] >> level for level in range(len(self.multipliers))]
-        if missing := set(self.attention) - set(heights):
-            raise UsageError(
-                f"attention at heights {sorted(missing)}: the levels of this U-Net have {', '.join(map(str, heights))};"
-                " change --model.network.attention"
-            )
+        require_heights(self.attention, heights)
 
     def build(self, out_channels: int, classes: int, dtype: str | None) -> nn.Module:
         return SongUNet(self, out_channels, classes, dtype)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError
-from genjax.networks.base import Denoiser
+from genjax.networks.base import Denoiser, require_heights
 from genjax.nn.attention import Implementation
 from genjax.nn.dense import Dense
 from genjax.nn.embedding import sinusoids
@@ -66,11 +66,7 @@ class UNetConfig(Denoiser):
                 "give fewer --model.network.multipliers"
             )
         heights = [math.ceil(shape[0] / 2**level) for level in range(len(self.multipliers))]
-        if missing := set(self.attention) - set(heights):
-            raise UsageError(
-                f"attention at heights {sorted(missing)}: the levels of this U-Net have {', '.join(map(str, heights))};"
-                " change --model.network.attention"
-            )
+        require_heights(self.attention, heights)
         for height, multiplier in zip(heights, self.multipliers):
             features = int(multiplier * self.channels)
             if (height in self.attention or height == heights[-1]) and features % (self.head_channels or self.heads):

@@ -24,9 +24,9 @@ CENTRE = 5  # its largest tap
 EXACT = jax.lax.Precision.HIGHEST  # bfloat16's three digits, which TPUs multiply in, would miss pixels
 
 
-def compose(*matrices_B33: Array) -> Array:
-    """(B, 3, 3): their product. The last is applied to a point first."""
-    return functools.reduce(functools.partial(jnp.matmul, precision=EXACT), matrices_B33)
+def compose(*matrices_BNN: Array) -> Array:
+    """(B, N, N): their product. The last is applied to a point first."""
+    return functools.reduce(functools.partial(jnp.matmul, precision=EXACT), matrices_BNN)
 
 
 def translation(x_B: Array, y_B: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from genjax.errors import UsageError, UserError
 from genjax.files import write_atomic
+from genjax.pixels import to_bytes
 from genjax.runs.grids import png
 from genjax.spec import Field, Image
 
@@ -71,22 +72,16 @@ def save_pictures(folder: Path, parts: Iterable[tuple[Arrays, Arrays]], fields: 
             raise UsageError(
                 f"--out {folder}: a folder holds pictures of one field, and these samples have {len(names)}"
             )
-        for image in pixels(outputs[names[0]]):
+        for image in to_bytes(outputs[names[0]]):
             write_atomic(folder / f"{number:06}.png", png(image[..., 0] if image.shape[-1] == 1 else image))
             number += 1
     return folder
 
 
-def pixels(image_NHWC: np.ndarray) -> np.ndarray:
-    """uint8, rounded to the nearest; values that are not finite are grey."""
-    x = np.nan_to_num(np.asarray(image_NHWC, np.float32), nan=0.0)
-    return np.round((np.clip(x, -1, 1) + 1) * 127.5).astype(np.uint8)
-
-
 def _with_adm(outputs: Arrays, given: Arrays, fields: Mapping[str, Field]) -> dict[str, np.ndarray]:
     arrays = {name: np.asarray(rows) for name, rows in outputs.items()}
     if len(names := _pictures(outputs, fields)) == 1:
-        arrays[PIXELS] = pixels(outputs[names[0]])
+        arrays[PIXELS] = to_bytes(outputs[names[0]])
         if "label" in given:
             arrays[LABELS] = np.asarray(given["label"], np.int64)
     return arrays

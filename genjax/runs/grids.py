@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from genjax.errors import UserError
+from genjax.pixels import to_bytes
 
 __all__ = ["GAP", "WIDTH", "beside", "gif", "image_grid", "png"]
 
@@ -26,14 +27,14 @@ def image_grid(images: np.ndarray, columns: int | None = None, captions: Sequenc
       columns: examples in a row.
       captions: a text under each example.
     """
-    x_NKHWC = np.nan_to_num(np.asarray(images, np.float32))
+    x_NKHWC = np.asarray(images, np.float32)
     if x_NKHWC.ndim == 4:
         x_NKHWC = x_NKHWC[:, None]
     if x_NKHWC.ndim != 5 or x_NKHWC.shape[-1] not in (1, 3) or 0 in x_NKHWC.shape:
         raise UserError(
             f"samples of shape {np.shape(images)} are no pictures: expected (N, H, W, 1 or 3), N at least 1"
         )
-    x_NKHWC = np.round((np.clip(x_NKHWC, -1, 1) + 1) * 127.5).astype(np.uint8)
+    x_NKHWC = to_bytes(x_NKHWC)
     count, pictures, height, width, channels = x_NKHWC.shape
     columns = min(columns or math.ceil(math.sqrt(count * height / (pictures * width))), count)
     rows, wide = math.ceil(count / columns), pictures * width

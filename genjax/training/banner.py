@@ -1,12 +1,10 @@
 """What a run is, said before the silence of its first compilation."""
 
-import math
 from pathlib import Path
-
-import jax
 
 from genjax.data import Dataset
 from genjax.engine.engine import Engine
+from genjax.engine.state import parameter_count
 from genjax.training.schedule import next_samples
 
 __all__ = ["banner"]
@@ -16,10 +14,10 @@ def banner(engine: Engine, dataset: Dataset, out: Path, start: int) -> list[str]
     """Lines for a person: model, data, place, and when there is something to look at. `start` steps are done."""
     experiment, devices = engine.experiment, engine.mesh.devices.flatten()
     model, train = experiment.model, experiment.train
-    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(engine.abstract_state.params))
     held = {name: len(source) for name, source in dataset.splits.items() if name != "train"}
     kinds = f"{len(devices)} x {devices[0].device_kind}" if len(devices) > 1 else devices[0].device_kind
     splits = ", ".join(f"{number:,} for {name}" for name, number in held.items())
+    count = parameter_count(engine.abstract_state.params)
     lines = [
         f"{type(model).__name__} of {count:,} parameters on {kinds}, in '{out}'",
         f"data: {len(dataset.train):,} examples, {splits}: {dataset.spec.describe()}",

@@ -11,6 +11,7 @@ import numpy as np
 
 from genjax.errors import UserError
 from genjax.metrics.features.weights import digest
+from genjax.pixels import to_bytes
 
 __all__ = ["Extractor", "in_colour", "over_network", "pixels"]
 
@@ -42,7 +43,7 @@ def pixels(image_NHWC: np.ndarray) -> np.ndarray:
     """Pictures in [-1, 1] as uint8, rounded to the nearest. Raises UserError for values that are not finite."""
     if not np.isfinite(image_NHWC).all():
         raise UserError("a picture holds a value that is not finite")
-    return np.round((np.clip(image_NHWC, -1, 1) + 1) * 127.5).astype(np.uint8)
+    return to_bytes(image_NHWC)
 
 
 def in_colour(x_BHWC: Array) -> Array:

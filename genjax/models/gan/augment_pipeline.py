@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.models.base import Array
-from genjax.nn.warp import rotation, scaling, translation, warp
+from genjax.nn.warp import compose, rotation, scaling, translation, warp
 
 __all__ = ["DIFF", "PARTS"]
 
@@ -66,8 +66,14 @@ def geometry(image: Array, keys: Array, p: Array) -> Array:
     after = draws.choose(once, draws.uniform(-math.pi, math.pi), 0.0)
     move = draws.choose(p, draws.normal(0.125, (2,)), 0.0) * jnp.float32([width, height])
     # From the new image to the old: the inverses, in this order.
-    matrix = scaling(1 / size, 1 / size) @ rotation(before) @ scaling(1 / stretch, stretch) @ rotation(after)
-    return warp(image, matrix @ translation(-move[:, 0], -move[:, 1])).astype(image.dtype)
+    matrix = compose(
+        scaling(1 / size, 1 / size),
+        rotation(before),
+        scaling(1 / stretch, stretch),
+        rotation(after),
+        translation(-move[:, 0], -move[:, 1]),
+    )
+    return warp(image, matrix).astype(image.dtype)
 
 
 def colour(image: Array, keys: Array, p: Array) -> Array:
@@ -80,16 +86,16 @@ def colour(image: Array, keys: Array, p: Array) -> Array:
 
     brightness = draws.choose(p, draws.normal(0.2), 0.0)
     moved = eye + brightness[:, None, None] * jnp.float32([[0, 0, 0, 1]] * 3 + [[0] * 4])
-    matrix = scaled(draws.choose(p, jnp.exp2(draws.normal(0.5)), 1.0)) @ moved
+    matrix = compose(scaled(draws.choose(p, jnp.exp2(draws.normal(0.5)), 1.0)), moved)
     flipped = draws.choose(p, jnp.floor(draws.uniform(0, 2)), 0.0)
-    matrix = (eye - 2 * luma * flipped[:, None, None]) @ matrix
+    matrix = compose(eye - 2 * luma * flipped[:, None, None], matrix)
     hue, saturation = draws.uniform(-math.pi, math.pi), jnp.exp2(draws.normal(1.0))
     if channels == 1:
         matrix = matrix[:, :3].mean(1)
         return image * matrix[:, :3].sum(1)[:, None, None, None] + matrix[:, 3, None, None, None]
-    matrix = _around_luma(draws.choose(p, hue, 0.0)) @ matrix
+    matrix = compose(_around_luma(draws.choose(p, hue, 0.0)), matrix)
     keep = draws.choose(p, saturation, 1.0)[:, None, None]
-    matrix = (luma + (eye - luma) * keep) @ matrix
+    matrix = compose(luma + (eye - luma) * keep, matrix)
     return jnp.einsum("bhwc,bdc->bhwd", image, matrix[:, :3, :3]) + matrix[:, None, None, :3, 3]
 
 

@@ -19,11 +19,10 @@ from genjax.models.base import (
     Term,
     Tree,
     Turn,
-    require_agreement,
     require_turn,
     valid_rows,
 )
-from genjax.models.gan.directions import DOMAINS, PictureOptions
+from genjax.models.gan.directions import PictureOptions, expected_domains, with_domains
 from genjax.models.gan.objectives import OBJECTIVES
 from genjax.models.images import images_of
 from genjax.networks import PatchGAN, ResNet
@@ -31,7 +30,7 @@ from genjax.networks.patch_heads import PatchHeads
 from genjax.nn import noise
 from genjax.nn.apply import apply, init_networks
 from genjax.registry import register
-from genjax.spec import DataSpec, Field, Image, require
+from genjax.spec import DataSpec, Field
 
 __all__ = ["CUT"]
 
@@ -78,15 +77,10 @@ class CUT(Model):
         }
 
     def expects(self) -> dict[str, Field]:
-        return {f"image_{x}": Image(*self.shape) for x in DOMAINS} if self.shape else {}
+        return expected_domains(self)
 
     def resolve(self, spec: DataSpec) -> "CUT":
-        shapes = [require(spec, f"image_{x}", Image, "CUT").shape for x in DOMAINS]
-        if shapes[0] != shapes[1]:
-            raise UsageError(f"CUT needs domains of one size, not {shapes[0]} and {shapes[1]}: --data.image-size")
-        require_agreement(self, shape=shapes[0])
-        self.discriminator.check(*shapes[0][:2], "CUT")
-        return dataclasses.replace(self, shape=shapes[0])
+        return with_domains(self, spec)
 
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
         networks, image = self.networks(), jnp.zeros((1, *self.shape))

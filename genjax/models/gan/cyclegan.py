@@ -19,18 +19,17 @@ from genjax.models.base import (
     Term,
     Tree,
     Turn,
-    require_agreement,
     require_turn,
     valid_rows,
 )
-from genjax.models.gan.directions import DOMAINS, OTHER, Direction, PictureOptions
+from genjax.models.gan.directions import DOMAINS, OTHER, Direction, PictureOptions, expected_domains, with_domains
 from genjax.models.gan.objectives import OBJECTIVES
 from genjax.models.images import images_of
 from genjax.networks import PatchGAN, PixUNet, ResNet
 from genjax.nn import noise
 from genjax.nn.apply import apply, init_networks
 from genjax.registry import register
-from genjax.spec import DataSpec, Field, Image, require
+from genjax.spec import DataSpec, Field
 
 __all__ = ["CycleGAN", "CycleGANOptions"]
 
@@ -82,15 +81,10 @@ class CycleGAN(Model):
         return generators | {f"judge_{x}": self.discriminator.discriminator(self.dtype) for x in DOMAINS}
 
     def expects(self) -> dict[str, Field]:
-        return {f"image_{x}": Image(*self.shape) for x in DOMAINS} if self.shape else {}
+        return expected_domains(self)
 
     def resolve(self, spec: DataSpec) -> "CycleGAN":
-        shapes = [require(spec, f"image_{x}", Image, "CycleGAN").shape for x in DOMAINS]
-        if shapes[0] != shapes[1]:
-            raise UsageError(f"CycleGAN needs domains of one size, not {shapes[0]} and {shapes[1]}: --data.image-size")
-        require_agreement(self, shape=shapes[0])
-        self.discriminator.check(*shapes[0][:2], "CycleGAN")
-        return dataclasses.replace(self, shape=shapes[0])
+        return with_domains(self, spec)
 
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
         networks, image = self.networks(), jnp.zeros((1, *self.shape))
@@ -108,9 +102,8 @@ class CycleGAN(Model):
         The discriminators' loss is halved, as in appendix 7.1. The generators' has the cycle term,
         |F(G(x)) - x| + |G(F(y)) - y| (equation 2), and the identity term |G(y) - y| + |F(x) - x|.
         """
-        require_turn(self, turn)
+        trains = require_turn(self, turn).trains
         objective, networks = OBJECTIVES["least-squares"], self.networks()
-        trains = next(each.trains for each in self.turns if each.name == turn)
         real = {x: images_of(batch, f"image_{x}") for x in DOMAINS}
         fake = {}
 

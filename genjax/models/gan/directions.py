@@ -1,19 +1,43 @@
 """What systems that turn pictures into others have in common: the options of a sample, and the names of fields."""
 
 import dataclasses
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import numpy as np
 
 from genjax.errors import UsageError
-from genjax.models.base import Given, Model
+from genjax.models.base import Given, Model, require_agreement
 from genjax.models.options import SampleOptions
+from genjax.spec import DataSpec, Field, Image, require
 
-__all__ = ["DOMAINS", "OTHER", "Direction", "PictureOptions"]
+__all__ = ["DOMAINS", "OTHER", "Direction", "PictureOptions", "expected_domains", "with_domains"]
 
 Direction = Literal["AtoB", "BtoA"]
 DOMAINS = ("a", "b")
 OTHER = {"a": "b", "b": "a"}
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+def expected_domains(model: Model) -> dict[str, Field]:
+    """Both domains as far as `model.shape` tells: `Model.expects`."""
+    return {f"image_{x}": Image(*model.shape) for x in DOMAINS} if model.shape else {}
+
+
+def with_domains(model: AnyModel, spec: DataSpec) -> AnyModel:
+    """The model with the shape of the data, which both domains share.
+
+    Raises:
+      UserError: a domain is missing, or the model was given another shape. UsageError: domains of different shapes, or
+        pictures that the model's patch discriminator cannot take.
+    """
+    system = type(model).__name__
+    shapes = [require(spec, f"image_{x}", Image, system).shape for x in DOMAINS]
+    if shapes[0] != shapes[1]:
+        raise UsageError(f"{system} needs domains of one size, not {shapes[0]} and {shapes[1]}: --data.image-size")
+    require_agreement(model, shape=shapes[0])
+    model.discriminator.check(*shapes[0][:2], system)
+    return dataclasses.replace(model, shape=shapes[0])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import ClassVar, Literal, Self
 
 import flax.linen as nn
@@ -27,7 +26,7 @@ from genjax.models.base import (
 )
 from genjax.models.gan.augment import ADA, Augmentation, augmented, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
-from genjax.models.gan.objectives import OBJECTIVES
+from genjax.models.gan.objectives import OBJECTIVES, squared_gradient
 from genjax.networks.gan import DCGAN, GANConfig
 from genjax.nn import noise
 from genjax.nn.apply import apply, init_networks
@@ -151,7 +150,7 @@ class GAN(Model):
         "r1": r1_every * gamma / 2 * E |grad D(real)|^2 (Mescheder et al. 2018, arXiv:1801.04406, equation 9;
         every r1_every steps and that much stronger, as StyleGAN2 has it, arXiv:1912.04958, section 3.1).
         """
-        require_turn(self, turn)
+        trains = require_turn(self, turn).trains
         objective = OBJECTIVES[self.objective]
         real, label, index = images.images_of(batch), images.label_of(self, batch), batch["index"]
         params, new = self._normalized(params, state)
@@ -160,8 +159,11 @@ class GAN(Model):
         def shown(image: Array, number: int = 0) -> Array:
             return augmented(self.augment, state, image, jax.random.fold_in(key, 16 + number), index)
 
+        def logits(image: Array) -> Array:
+            return self._judge(params, new, shown(image), label, train)[0]
+
         if turn == "r1":
-            norm2_B = self._gradient_norm2(params, new, real, label, train, shown)
+            _, norm2_B = squared_gradient(logits, real)
             terms = {"penalty": Term.mean(norm2_B, scale=0.5 * self.r1_gamma * self.r1_every)}
             metrics = {"r1": norm2_B}
         elif turn == "generator":
@@ -182,11 +184,10 @@ class GAN(Model):
             if self.gradient_penalty > 0:
                 t_B = noise.uniform(jax.random.fold_in(key, 1), index)[:, None, None, None]
                 between = t_B * real + (1.0 - t_B) * fake
-                norm_B = jnp.sqrt(self._gradient_norm2(params, new, between, label, train, shown) + 1e-12)
+                norm_B = jnp.sqrt(squared_gradient(logits, between)[1] + 1e-12)
                 metrics["gradient_penalty"] = penalty_B = (norm_B - 1.0) ** 2
                 terms["gradient_penalty"] = Term.mean(penalty_B, scale=self.gradient_penalty)
 
-        trains = next(each.trains for each in self.turns if each.name == turn)
         kept = {name: new[name] if train and name in trains else old for name, old in state.items()}
         return LossOutput(terms, {name: Term.mean(value_B) for name, value_B in metrics.items()}, kept, sums)
 
@@ -252,16 +253,3 @@ class GAN(Model):
     def _judge_fake(self, params, state: Tree, image: Array, label_B: Array | None, key: Array, index_B: Array, train):
         """`_judge` of generated images, and further terms of both players' losses, such as InfoGAN's."""
         return *self._judge(params, state, image, label_B, train), {}
-
-    def _gradient_norm2(
-        self,
-        params: Params,
-        state: Tree,
-        image: Array,
-        label_B: Array | None,
-        train: bool,
-        shown: Callable[[Array], Array],
-    ) -> Array:
-        """(B,) squared norm of each logit's gradient in its own image: examples do not mix. `shown` augments."""
-        gradient = jax.grad(lambda x: self._judge(params, state, shown(x), label_B, train)[0].sum())(image)
-        return (gradient**2).sum((1, 2, 3))

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from genjax.models.base import Array
 
-__all__ = ["OBJECTIVES", "Objective"]
+__all__ = ["OBJECTIVES", "Objective", "squared_gradient"]
 
 
 class Objective(NamedTuple):
@@ -31,3 +33,13 @@ OBJECTIVES = {
     # Arjovsky et al. 2017 (arXiv:1701.07875), equations 2 and 3.
     "wasserstein": Objective(lambda x: -x, lambda x: x, lambda x: -x, None),
 }
+
+
+def squared_gradient(judge: Callable[[Array], Array], image_BHWC: Array) -> tuple[Array, Array]:
+    """(B,) the logits that `judge` gives, and (B,) |gradient|^2 of each in its own image, as all penalties have it.
+
+    `judge` must not mix examples.
+    """
+    logit_B, pull = jax.vjp(judge, image_BHWC)
+    (gradient_BHWC,) = pull(jnp.ones_like(logit_B))
+    return logit_B, (gradient_BHWC**2).sum((1, 2, 3))

@@ -25,6 +25,7 @@ from genjax.models.base import (
 )
 from genjax.models.gan.augment import Augmentation, augmented, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
+from genjax.models.gan.objectives import squared_gradient
 from genjax.networks.gan import GANConfig
 from genjax.networks.r3gan import R3GANConfig
 from genjax.nn import noise
@@ -112,10 +113,8 @@ class R3GAN(Model):
             return LossOutput({"adversarial": Term.mean(nn.softplus(-lead_B))}, {"lead": Term.mean(lead_B)}, state)
         terms, logits = {}, {}
         for number, (name, image) in enumerate({"real": real, "fake": jax.lax.stop_gradient(fake)}.items()):
-            logits[name], pull = jax.vjp(lambda image, number=number: judge(image, number), image)
-            (gradient,) = pull(jnp.ones_like(logits[name]))
-            penalty = "r1" if name == "real" else "r2"
-            terms[penalty] = Term.mean((gradient**2).sum((1, 2, 3)), scale=0.5 * self._gamma(step))
+            logits[name], norm2_B = squared_gradient(lambda image, number=number: judge(image, number), image)
+            terms["r1" if name == "real" else "r2"] = Term.mean(norm2_B, scale=0.5 * self._gamma(step))
         real_B, fake_B = logits["real"], logits["fake"]
         terms["adversarial"] = Term.mean(nn.softplus(fake_B - real_B))
         metrics = {name: Term.mean(value_B) for name, value_B in verdict(real_B, fake_B, boundary=None).items()}

@@ -26,7 +26,7 @@ from genjax.models.base import (
 )
 from genjax.models.gan.augment import Augmentation, augmented, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
-from genjax.models.gan.objectives import OBJECTIVES
+from genjax.models.gan.objectives import OBJECTIVES, squared_gradient
 from genjax.models.gan.stylegan2_sample import StyleGAN2Options, project, walk
 from genjax.networks.stylegan2 import StyleGAN2Config
 from genjax.nn import noise
@@ -133,8 +133,7 @@ class StyleGAN2(Model):
             return self.judge(params, augmented(self.augment, state, image, _fold(key, number), index), label)
 
         if turn == "r1":
-            gradient = jax.grad(lambda image: judge(image, 0).sum())(real)
-            norm2_B = (gradient**2).sum((1, 2, 3))
+            _, norm2_B = squared_gradient(lambda image: judge(image, 0), real)
             terms = {"penalty": Term.mean(norm2_B, scale=0.5 * self.r1_gamma * self.r1_every)}
             metrics = {"r1": norm2_B}
         elif turn == "path":

@@ -28,6 +28,7 @@ from genjax.models.base import (
 )
 from genjax.models.gan.logits import histogram, quantiles
 from genjax.models.gan.objectives import OBJECTIVES
+from genjax.models.vae.model import LOG_VARIANCE
 from genjax.models.vae.sample import LAYOUTS, VAEOptions, interpolate
 from genjax.networks.autoencoder import AutoencoderConfig, ConvAutoencoder
 from genjax.networks.gan import DCGAN, GANConfig
@@ -135,7 +136,7 @@ class VAEGAN(Model):
         """(B, Z) mean and log variance of q(z | x), float32."""
         out = self.networks()["encoder"].apply({"params": params["encoder"]}, image)
         mean, log_variance = jnp.split(out.astype(jnp.float32), 2, axis=-1)
-        return mean, jnp.clip(log_variance, -30.0, 20.0)
+        return mean, jnp.clip(log_variance, *LOG_VARIANCE)
 
     def _generate(self, params: Params, state: Tree, z_BZ: Array, train: bool) -> tuple[Array, Tree]:
         return apply(self.networks(), "generator", params, state, z_BZ, train=train)
