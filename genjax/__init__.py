@@ -21,14 +21,18 @@ _LAZY = {
     "train": "genjax.training.loop",
 }
 
+_ROOMS = ("decoding", "diffusion", "metrics", "models", "networks", "nn", "spec")  # what others import
+
 __all__ = ["Experiment", "UsageError", "UserError", "load_experiment", "register", "restore", "train"]
 
 
 def __getattr__(name: str):
+    if name in _ROOMS:
+        return importlib.import_module(f"genjax.{name}")
     if name not in _LAZY:
         raise AttributeError(f"module 'genjax' has no attribute '{name}'")
     return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "models", "nn", "__version__"]
+    return [*__all__, *_ROOMS, "__version__"]

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,7 +133,11 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
     assert genjax("sample", run, "--checkpoint", "77") == 1
     assert "there is no checkpoint '77'" in line()
     assert genjax("sample", run, "--out", tmp_path / "x.bmp") == 2
-    assert ".png or .gif or .npz" in line()
+    assert ".png or .jpg or .webp or .gif or .npz" in line()
+    assert genjax("sample", run, "--out", "-") == 2
+    assert "--out -: these samples are no words" in line()
+    assert genjax("sample", run, "--label", "three") == 2
+    assert "--label three: the classes are 0 to 9" in line()
     assert genjax("eval", run, "--metrics", "beauty") == 2
     assert "unknown metric beauty" in line()
     untrained = tmp_path / "untrained"
@@ -167,8 +172,10 @@ def test_sample_writes_what_was_asked_for(run, tmp_path, capsys):
         assert genjax("sample", run, "--num", "5", "--seed", seed, "--out", file) == 0
     assert np.array_equal(np.load(first)["image"], np.load(again)["image"])
     assert not np.array_equal(np.load(first)["image"], np.load(other)["image"])
-    assert genjax("sample", run) == 0
-    assert Image.open(capsys.readouterr().out.splitlines()[-1]).size[0] >= 400
+    capsys.readouterr()
+    for name in ("sample-0.png", "sample-0-2.png"):  # a second draw leaves the first
+        assert genjax("sample", run) == 0
+        assert Path(file := capsys.readouterr().out.splitlines()[-1]).name == name and Image.open(file).size[0] >= 400
 
 
 def test_a_restored_run_samples_as_the_command_does(run, tmp_path):
@@ -260,6 +267,9 @@ def test_text_is_sampled_with_prompts(tmp_path, capsys):
     assert genjax(*argv, "--out", file) == 0
     texts = file.read_text()
     assert texts.count("def ") >= 2 and "class" in texts
+    assert "──── 1 of 3" in capsys.readouterr().out  # what was written is read at once
+    assert genjax(*argv, "--out", "-") == 0
+    assert capsys.readouterr().out.split() == texts.split() and not Path("-").exists()
     restored = suite.restore(run)
     drawn = restored.texts(restored.sample(2, prompt=("def ", "class"), max_new_tokens=4))
     assert drawn[0].startswith("def ") and drawn[1].startswith("class")

@@ -16,6 +16,7 @@ from genjax.cli.compare import compare
 from genjax.cli.evaluate import evaluate
 from genjax.cli.make import corpus, list_recipes, train
 from genjax.cli.measure import bench, inspect, plan
+from genjax.cli.sweep import sweep
 from genjax.cli.use import encode, export, sample
 from genjax.errors import UsageError, UserError, visible
 from genjax.runtime import signals
@@ -27,6 +28,7 @@ HELP = {"-h", "--help"}
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "list": list_recipes,
     "train": train,
+    "sweep": sweep,
     "sample": sample,
     "eval": evaluate,
     "compare": compare,

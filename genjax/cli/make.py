@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import shutil
+import sys
 from pathlib import Path
 
 from genjax.cli.arguments import recipe_argument
@@ -12,7 +14,7 @@ __all__ = ["corpus", "list_recipes", "train"]
 
 
 def list_recipes(argv: list[str]) -> None:
-    """Every recipe: name, system, data, one line.
+    """Every recipe: name, system, data, one line, cut at the terminal's width.
 
     genjax list
     """
@@ -26,12 +28,16 @@ def list_recipes(argv: list[str]) -> None:
         line = inspect.cleandoc(recipes.description(file)).splitlines()[0]
         rows.append((name, type(experiment.model).__name__, experiment.data.path or experiment.data.source, line))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
-        print("  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]]))
+        line = "  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]])
+        print(line if room is None or len(line) <= room else line[: room - 1] + "…")
 
 
 def train(argv: list[str]) -> None:
     """Trains a recipe, or resumes a run; with another --out, starts a run like that one.
+
+    Metrics go to RUN/metrics.jsonl and TensorBoard, and to W&B where WANDB_PROJECT or WANDB_MODE is set.
 
     genjax train RECIPE|RUN [--out DIR] [--section.field VALUE ...]
     """

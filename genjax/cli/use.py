@@ -1,17 +1,20 @@
 """Commands that use a trained run: samples, codes, weights."""
 
 import dataclasses
+import itertools
 import sys
 from pathlib import Path
+from typing import Literal
 
 from genjax.cli.arguments import RunArgs, open_run, progress, run_argument
 from genjax.command_line import flags, parse
-from genjax.errors import UsageError, UserError
+from genjax.errors import UsageError, UserError, visible
 from genjax.memory import free_on_disk, require_room
 
 __all__ = ["encode", "export", "sample"]
 
 DRAWN = 64  # samples, where nothing says how many
+LINES = 24  # of words that are shown in the terminal; the file has all of them
 SHEET = 4096  # most samples that share a picture or a page; further ones are written to NAME-part1, NAME-part2, ...
 
 
@@ -25,7 +28,7 @@ def sample(argv: list[str]) -> None:
     from genjax.evaluation.turned import turned
     from genjax.runs import directory as run
     from genjax.runs.exports import save_archive, save_pictures
-    from genjax.runs.sheets import save_outputs, save_samples
+    from genjax.runs.sheets import save_outputs, save_samples, words
     from genjax.spec import Image
 
     out, rest = run_argument("sample", argv)
@@ -39,7 +42,8 @@ def sample(argv: list[str]) -> None:
         options: choices = dataclasses.field(default_factory=model.Options)
         num: int | None = None  # samples; None = one for each text to be translated, or 64
         seed: int = 0
-        out: Path | None = None  # .png, .gif, .txt, .npz, or a folder of PNGs; None = RUN/samples/sample-SEED
+        out: Path | None = None  # .png, .jpg, .webp, .gif, .txt, .npz, a folder of PNGs, or - to print words alone;
+        # None = RUN/samples/sample-SEED, or a name beside it that is not taken
 
     args = parse(f"sample {out}", SampleArgs, SampleArgs(), rest)
     num = (args.options.count or DRAWN) if args.num is None else args.num
@@ -55,10 +59,11 @@ def sample(argv: list[str]) -> None:
     given, options = conditions(model, args.options, spec, opened.dataset, opened.tokenizer, num)
     if (number := len(given["index"])) < num:
         print(f"genjax: {number} samples: the validation split has no more examples", file=sys.stderr)
+    printed = str(args.out) == "-"
     save = save_samples if args.out is None else save_outputs
     if args.out is None:
         run.require_inside(out)
-    place = args.out or out / "samples" / f"sample-{args.seed}"
+    place = args.out or _unused(out / "samples" / f"sample-{args.seed}")
     fields, layout = spec.fields | model.outputs(spec), model.layout(model.check(args.options))
     if number > SHEET:
         size = size_of_all(engine, opened.state, given, seed=args.seed, options=options)
@@ -69,30 +74,56 @@ def sample(argv: list[str]) -> None:
     if args.out and place.suffix == ".npz":
         print(save_archive(place, watched, fields, number))
         return
-    if args.out and not place.suffix and any(isinstance(field, Image) for field in model.outputs(spec).values()):
+    if args.out and not printed and not place.suffix and any(isinstance(field, Image) for field in model.outputs(spec).values()):
         print(save_pictures(place, watched, fields))
         return
     for part, (outputs, rows) in enumerate(drawn):
+        if printed:
+            print(words(outputs, fields, rows, layout, opened.tokenizer), end="")
+            continue
         path = place.with_name(f"{place.stem}-part{part}{place.suffix}") if part else place
-        print(*save(path, outputs, fields, rows, layout, opened.tokenizer), sep="\n")
+        for file in save(path, outputs, fields, rows, layout, opened.tokenizer):
+            print(file)
+            if file.suffix == ".txt" and not part:
+                print(_beginning(file.read_text(errors="replace")), end="")
+
+
+def _unused(place: Path) -> Path:
+    """The place, or with a number behind it the first that no file of samples has: no draw overwrites another."""
+    taken = {file.name.partition(".")[0] for file in place.parent.glob(f"{place.name}*")}
+    names = (f"{place.name}{number}" for number in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
+    return place.with_name(next(name for name in names if name not in taken))
+
+
+def _beginning(words: str) -> str:
+    """The first lines of what was written, and how many more there are."""
+    lines = words.splitlines()
+    more = len(lines) - LINES
+    return "\n".join(map(visible, lines[:LINES])) + "\n" + (f"... and {more} more lines\n" if more > 0 else "")
 
 
 @dataclasses.dataclass
 class ExportArgs(RunArgs):
-    out: Path | None = None  # .safetensors; None = RUN/weights.safetensors
+    out: Path | None = None  # .safetensors, or a folder for hf; None = RUN/weights.safetensors or RUN/hf
+    format: Literal["genjax", "hf"] = "genjax"  # hf: a folder that transformers or diffusers load
 
 
 def export(argv: list[str]) -> None:
-    """Writes the weights of a run alone, with the model's state, as safetensors.
+    """Writes the weights of a run alone, with the model's state, as safetensors; or a folder for other libraries.
 
-    genjax export RUN [--out FILE] [--checkpoint latest|best|STEP] [--ema SIGMA|false] [--recipe FILE]
+    genjax export RUN [--out FILE] [--format hf --out FOLDER] [--checkpoint latest|best|STEP] [--ema SIGMA|false]
     """
+    from genjax.runs.foreign import export_folder
     from genjax.runs.weights import WEIGHTS, export_weights
 
     run, rest = run_argument("export", argv)
     args = parse(f"export {run}", ExportArgs, ExportArgs(), rest)
     opened = open_run(run, args)
-    print(export_weights(opened.engine.model, opened.state, args.out or run / WEIGHTS, opened.tokenizer))
+    model, state, tokenizer = opened.engine.model, opened.state, opened.tokenizer
+    if args.format == "hf":
+        print(*export_folder(model, state, args.out or run / "hf", tokenizer), sep="\n")
+    else:
+        print(export_weights(model, state, args.out or run / WEIGHTS, tokenizer))
 
 
 @dataclasses.dataclass

@@ -18,6 +18,7 @@ __all__ = [
     "MOST_PAIRS",
     "BPETokenizer",
     "byte_characters",
+    "byte_level",
     "gpt2",
     "learned",
     "saved_bpe",
@@ -29,6 +30,7 @@ END_OF_TEXT = "<|endoftext|>"
 # there tokenizes as if it were whole.
 BREAK = re.compile(r"(?<=[\w!-~])\n(?=[\w!-~])")
 MOST_PAIRS = 2**22  # that are learned
+GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))  # OpenAI's names, and Hugging Face's
 CHUNK = 2**16  # characters encoded at once
 
 
@@ -73,7 +75,7 @@ def learned(size: int, texts: Iterable[str]) -> BPETokenizer:
     """Up to `size` ids, from the parts of a text."""
     import tokenizers
 
-    backend = _byte_level(tokenizers.models.BPE())
+    backend = byte_level(tokenizers.models.BPE())
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=size,
         show_progress=False,
@@ -85,8 +87,12 @@ def learned(size: int, texts: Iterable[str]) -> BPETokenizer:
 
 
 def gpt2(folder: Path) -> BPETokenizer:
-    """From encoder.json and vocab.bpe. Raises UserError where they are missing, or are not GPT-2's."""
-    files = [folder / "encoder.json", folder / "vocab.bpe"]
+    """From encoder.json and vocab.bpe, or Hugging Face's vocab.json and merges.txt.
+
+    Raises UserError where they are missing, or are not GPT-2's.
+    """
+    pairs = [[folder / name for name in names] for names in GPT2_FILES]
+    files = next((pair for pair in pairs if any(file.is_file() for file in pair)), pairs[0])
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
         raise UserError(f"--data.tokenizer gpt2:{folder}: {missing[0]} is missing; both of GPT-2's files are needed")
@@ -125,7 +131,7 @@ def _bpe(vocabulary: dict[str, Any], merges: list[Any]) -> BPETokenizer:
         fits = isinstance(pair, list) and len(pair) == 2 and all(isinstance(piece, str) for piece in pair)
         if not fits or not all(piece in vocabulary for piece in (*pair, "".join(pair))):
             raise UserError(f"the merge {str(pair)[:40]} is not of two pieces of the vocabulary to a third")
-    backend = _byte_level(tokenizers.models.BPE(vocabulary, [tuple(pair) for pair in merges]))
+    backend = byte_level(tokenizers.models.BPE(vocabulary, [tuple(pair) for pair in merges]))
     if END_OF_TEXT in vocabulary:
         backend.add_special_tokens([END_OF_TEXT])
     return BPETokenizer(backend)
@@ -141,7 +147,8 @@ def _require_ids(vocabulary: dict[str, Any]) -> None:
         raise UserError(f"its vocabulary has no id for the byte {lacking[0]:#x}")
 
 
-def _byte_level(model: Any) -> Any:
+def byte_level(model: Any) -> Any:
+    """A tokenizer of `tokenizers` that splits words as GPT-2 does."""
     import tokenizers
 
     backend = tokenizers.Tokenizer(model)

@@ -110,7 +110,8 @@ def _check(texts: list[Path], out: Path, validation: float) -> None:
         raise UsageError(f"the validation share must be between 0 and 1, not {validation}")
     for text in texts:
         if not text.is_file():
-            raise UserError(f"{text}: no such file")
+            what = f"is a folder: name its files, {text}/*.txt" if text.is_dir() else "no such file"
+            raise UserError(f"{text}: {what}")
 
 
 def _write(texts: list[Path], folder: Path, tokenizer: Tokenizer, validation: float) -> dict[str, int | str]:

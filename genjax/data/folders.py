@@ -182,7 +182,9 @@ def _split(path: Path, notes: list[str]) -> tuple[Columns, tuple[str, ...]]:
     if flat and classes:
         raise UserError(f"{path}: has images beside its folders {_list(tuple(classes))}; move them into a class")
     if not flat and not classes:
-        raise UserError(f"{path}: no images here; {', '.join(suffix[1:] for suffix in SUFFIXES)} files are read")
+        texts = any(file.suffix == ".txt" for file in path.iterdir())
+        hint = f"; for texts, `genjax corpus {path}/*.txt --out corpus` makes data of them" if texts else ""
+        raise UserError(f"{path}: no images here; {', '.join(suffix[1:] for suffix in SUFFIXES)} files are read{hint}")
     if not classes:
         return {"image": Files.of(flat)}, ()
     files = [file for group in classes.values() for file in group]

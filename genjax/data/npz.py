@@ -20,7 +20,7 @@ from genjax.files import require_file
 from genjax.memory import require_room
 from genjax.spec import DataSpec
 
-__all__ = ["digits", "npz"]
+__all__ = ["digits", "handwritten", "npz"]
 
 NAMES = {"image": "image", "images": "image", "x": "image", "label": "label", "labels": "label", "y": "label"}
 NAMES |= {"tokens": "tokens"}

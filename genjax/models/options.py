@@ -1,12 +1,13 @@
 """What a user may choose when sampling, and how samples are shown."""
 
 import dataclasses
+import difflib
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from genjax.errors import UsageError
-from genjax.spec import DataSpec
+from genjax.spec import DataSpec, Label
 
 if TYPE_CHECKING:
     from genjax.models.base import Model
@@ -55,17 +56,28 @@ class SampleOptions:
 class LabelOptions(SampleOptions):
     """Of a model that may be conditional on the label; `Model.check` refuses `label` where it is not."""
 
-    label: tuple[int, ...] = ()  # classes, in turn; () = all
+    label: tuple[int | str, ...] = ()  # classes, by number or by name, in turn; () = all
 
     def conditions(self, model: "Model", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """Labels repeated in turn until there are enough; labels not asked for run through all classes."""
         field = given.spec.fields.get("label")
         if field is None:
             return super().conditions(model, given, num)
-        if bad := [label for label in self.label if not 0 <= label < field.classes]:
-            raise UsageError(f"--label {bad[0]}: the classes are 0 to {field.classes - 1}")
-        labels = self.label or tuple(range(field.classes))
+        labels = [_number(label, field) for label in self.label] or range(field.classes)
         return {"label": np.resize(np.asarray(labels, np.int32), num)}, dataclasses.replace(self, label=())
+
+
+def _number(label: int | str, field: Label) -> int:
+    """The number of a class. Raises UsageError for one that the data has not."""
+    if isinstance(label, str) and label in field.names:
+        return field.names.index(label)
+    if not isinstance(label, str) and 0 <= label < field.classes:
+        return label
+    near = difflib.get_close_matches(str(label), field.names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    own = [name for name in field.names if not name.isdigit()]
+    named = f", or {', '.join(own[:20])}" if own else ""
+    raise UsageError(f"--label {label}: {hint}the classes are 0 to {field.classes - 1}{named}")
 
 
 class Layout(NamedTuple):

@@ -1,8 +1,9 @@
 """Runs side by side on one page: their metrics, what differs in their configurations, curves, last samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from genjax.errors import UsageError
 from genjax.files import write_atomic
@@ -18,8 +19,12 @@ IMAGE_BYTES = 2_500_000  # of all embedded samples together
 IGNORED = ("format", "spec")  # of a configuration: they follow from the rest
 
 
-def write_comparison(runs: Sequence[Path], file: Path) -> Path:
+def write_comparison(
+    runs: Sequence[Path], file: Path, *, over: Sequence[Mapping[str, Any]] = (), best: tuple[str, str] = ("", "")
+) -> Path:
     """Writes one page that needs nothing but itself, from the run directories alone.
+
+    `over`: the rows of a sweep's summary, which then opens the page; `best`: the metric they are of, "min" or "max".
 
     Raises:
       UsageError: fewer than two runs, or one that is named twice. UserError: a folder that is no run directory.
@@ -39,6 +44,8 @@ def write_comparison(runs: Sequence[Path], file: Path) -> Path:
     template = engine.from_string(resources.files("genjax.runs").joinpath("compare.html.jinja").read_text("utf-8"))
     page = template.render(
         names=names,
+        over=over,
+        best=best,
         systems=[configs[name].get("system") for name in names],
         steps=[max((int(steps[-1]) for steps, _ in curves[name].values()), default=0) for name in names],
         metrics=_table(curves),

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from genjax.errors import UserError
 from genjax.pixels import to_bytes
 
-__all__ = ["GAP", "WIDTH", "beside", "gif", "image_grid", "png"]
+__all__ = ["GAP", "WIDTH", "beside", "gif", "image_grid", "png", "recoded"]
 
 GAP, WIDTH = 2, 400  # pixels: between images, and the least width of a grid
 CAPTION, FONT, LINES = 120, 11, 3  # the least width of a picture with a caption, its letters' size, its most lines
@@ -68,6 +68,15 @@ def png(pixels: np.ndarray) -> bytes:
     """The PNG file of a grid, or of one picture (H, W[, 3]) uint8."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def recoded(data: bytes, suffix: str) -> bytes:
+    """A PNG file in the format of the suffix: .png, .jpg or .webp."""
+    if suffix == ".png":
+        return data
+    picture, buffer = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
+    picture.save(buffer, Image.registered_extensions()[suffix], quality=92)
     return buffer.getvalue()
 
 

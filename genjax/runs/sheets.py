@@ -11,13 +11,14 @@ from genjax.errors import UsageError
 from genjax.files import write_atomic
 from genjax.models.base import Layout
 from genjax.runs.chains import chain_picture
-from genjax.runs.grids import beside, gif, image_grid, png
+from genjax.runs.grids import beside, gif, image_grid, png, recoded
 from genjax.runs.heat_maps import heat_maps
 from genjax.spec import Field, Image, Label, States, Tokens
 
-__all__ = ["field_texts", "save_outputs", "save_samples"]
+__all__ = ["field_texts", "save_outputs", "save_samples", "words"]
 
 GIVEN = "given."  # stands before the name of a condition in a layout
+PICTURES = (".png", ".jpg", ".webp")
 STRIPS, MAPS = 8, 3  # samples shown with their trajectory, and with their maps
 
 
@@ -42,7 +43,7 @@ def save_outputs(
     layout: Layout = Layout(),
     tokenizer: Any = None,
 ) -> list[Path]:
-    """Writes samples in the format of the suffix: .png, .gif (a film), .txt (words alone), or .npz (raw arrays).
+    """Writes samples in the format of the suffix: a picture, .gif (a film), .txt (words alone), or .npz (raw arrays).
 
     Args:
       outputs: as `Model.sample` returned them.
@@ -65,28 +66,49 @@ def save_outputs(
         np.savez(buffer, **{name: np.asarray(value) for name, value in outputs.items()})
         return [write_atomic(path, buffer.getvalue())]
     arrays = _arrays(outputs, given)
-    if path.suffix == ".png" and (name := next((n for n, kind in shown.items() if isinstance(kind, States)), None)):
-        return [write_atomic(path, chain_picture(arrays, name, shown[name], fields, tokenizer))]
-    words = {name: kind for name, kind in shown.items() if isinstance(kind, Tokens | Label)}
-    texts = {name: field_texts(name, arrays, kind, tokenizer) for name, kind in words.items()}
+    if path.suffix in PICTURES and (name := next((n for n, kind in shown.items() if isinstance(kind, States)), None)):
+        chain = chain_picture(arrays, name, shown[name], fields, tokenizer)
+        return [write_atomic(path, recoded(chain, path.suffix))]
+    texts = _texts(arrays, shown, tokenizer)
     if path.suffix == ".txt":
-        labels = all(isinstance(kind, Label) for kind in words.values())
-        sheet = _lines(texts) if layout.lines else _list(texts) if labels else _sheet(texts)
+        sheet = words(outputs, fields, given, layout, tokenizer)
         maps = _maps(path, arrays, layout, tokenizer)
         return [write_atomic(file, data) for file, data in {path: sheet.encode(errors="replace"), **maps}.items()]
     captions = [" · ".join(" ".join(text.split()) for text in row) for row in zip(*texts.values())]
-    pictures = tuple(name for name in shown if name not in words)
+    pictures = tuple(name for name in shown if name not in texts)
     files = {path: pictures}
     if len(pictures) > 1 and not layout.beside:
-        files = {path.with_name(f"{path.stem}-{name}.png"): (name,) for name in pictures}
+        files = {path.with_name(f"{path.stem}-{name}{path.suffix}"): (name,) for name in pictures}
     if path.suffix == ".gif":
         return [write_atomic(path, gif(beside([arrays[name] for name in pictures])))]
     grids = {}
     for file, names in files.items():
         grids[file] = image_grid(beside([arrays[name] for name in names]), layout.columns, captions)
     if (frames_NKHWC := outputs.get("trajectory")) is not None:
-        grids[path.with_name(f"{path.stem}-trajectory.png")] = image_grid(frames_NKHWC[:STRIPS], columns=1)
-    return [write_atomic(file, png(grid)) for file, grid in grids.items()]
+        grids[path.with_name(f"{path.stem}-trajectory{path.suffix}")] = image_grid(frames_NKHWC[:STRIPS], columns=1)
+    return [write_atomic(file, recoded(png(grid), file.suffix)) for file, grid in grids.items()]
+
+
+def words(
+    outputs: Mapping[str, np.ndarray],
+    fields: Mapping[str, Field],
+    given: Mapping[str, np.ndarray] = {},
+    layout: Layout = Layout(),
+    tokenizer: Any = None,
+) -> str:
+    """The words of samples as `save_outputs` writes them. Raises UsageError where there are none."""
+    shown = _shown(outputs, fields, given, layout)
+    if not (texts := _texts(_arrays(outputs, given), shown, tokenizer)):
+        raise UsageError(
+            f"--out -: these samples are no words; name a file that ends in {' or '.join(_suffixes(shown))}"
+        )
+    labels = all(isinstance(shown[name], Label) for name in texts)
+    return _lines(texts) if layout.lines else _list(texts) if labels else _sheet(texts)
+
+
+def _texts(arrays: Mapping[str, np.ndarray], shown: Mapping[str, Field], tokenizer: Any) -> dict[str, list[str]]:
+    kinds = {name: kind for name, kind in shown.items() if isinstance(kind, Tokens | Label)}
+    return {name: field_texts(name, arrays, kind, tokenizer) for name, kind in kinds.items()}
 
 
 def _arrays(outputs: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -110,7 +132,7 @@ def _shown(
 def _suffixes(shown: Mapping[str, Field]) -> list[str]:
     """The formats that there are for fields of these kinds, the best one first."""
     pictures = [isinstance(kind, Image | States) for kind in shown.values()]
-    return [".png", ".gif"] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
+    return [*PICTURES, ".gif"] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
 
 
 def field_texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, tokenizer: Any) -> list[str]:
@@ -145,13 +167,13 @@ def _lines(texts: dict[str, list[str]]) -> str:
 def _maps(path: Path, arrays: Mapping[str, np.ndarray], layout: Layout, tokenizer: Any) -> dict[Path, bytes]:
     """File -> picture of each of the layout's maps, of the first samples."""
 
-    def words(name: str) -> list[list[str]]:
+    def pieces(name: str) -> list[list[str]]:
         decode = tokenizer.decode if tokenizer is not None else lambda ids: str(ids[0])
         lengths = arrays[f"{name}_length"][:MAPS]
         return [[decode([i]) for i in ids[:length].tolist()] for ids, length in zip(arrays[name], lengths)]
 
     return {
-        path.with_name(f"{path.stem}-{name}.png"): heat_maps(arrays[name][:MAPS], words(rows), words(columns))
+        path.with_name(f"{path.stem}-{name}.png"): heat_maps(arrays[name][:MAPS], pieces(rows), pieces(columns))
         for name, rows, columns in layout.maps
     }
 

@@ -46,7 +46,10 @@ def write_arrays(arrays: Mapping[str, np.ndarray], file: Path, metadata: Mapping
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: np.asarray(x, order="C") for name, x in arrays.items()}
+        temporary.touch()
+        mode = temporary.stat().st_mode  # of the user's other files; the library's are for the user alone
         save_file(arrays, temporary, metadata={**metadata, **checksums.of_arrays(arrays)})
+        temporary.chmod(mode)
         os.replace(temporary, file)
     except (OSError, SafetensorError) as error:  # the latter wraps the errors of the disk, and is no OSError
         raise UserError(f"cannot write to '{file}': {error}") from error

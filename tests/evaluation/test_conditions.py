@@ -10,7 +10,7 @@ from genjax.errors import UsageError, UserError
 from genjax.evaluation import conditions as module
 from genjax.evaluation.conditions import conditions, joined
 from genjax.models.base import SampleOptions
-from genjax.spec import DataSpec
+from genjax.spec import DataSpec, Label
 
 
 def test_labels_are_chosen_in_turn_and_leave_the_options():
@@ -22,6 +22,11 @@ def test_labels_are_chosen_in_turn_and_leave_the_options():
 
 
 def test_options_are_checked():
+    named = DataSpec({**PICTURES.fields, "label": Label(3, ("cat", "dog", "owl"))})
+    given, _ = conditions(Painter(), PaintOptions(label=("owl", 1)), named, None, None, 2)
+    assert given["label"].tolist() == [2, 1]
+    with pytest.raises(UsageError, match=r"--label dogs: did you mean dog\? the classes are 0 to 2, or cat, dog, owl"):
+        conditions(Painter(), PaintOptions(label=("dogs",)), named, None, None, 2)
     with pytest.raises(UsageError, match="--label 3: the classes are 0 to 2"):
         conditions(Painter(), PaintOptions(label=(3,)), PICTURES, None, None, 5)
     with pytest.raises(UsageError, match="trained without labels"):

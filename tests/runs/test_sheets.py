@@ -183,8 +183,15 @@ def test_the_suffix_chooses_the_format(tmp_path):
     for name in ("x.png", "x.jpg", "x"):
         with pytest.raises(UsageError, match=r"\.txt or \.npz"):
             save_outputs(tmp_path / name, outputs, fields)
-    with pytest.raises(UsageError, match=r"\.png or \.gif or \.npz"):
+    with pytest.raises(UsageError, match=r"\.png or \.jpg or \.webp or \.gif or \.npz"):
         save_outputs(tmp_path / "x.txt", {"image": grey(0.0)}, {"image": IMAGE})
+    sizes = set()
+    for suffix, kind in {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}.items():
+        (path,) = save_outputs(tmp_path / f"x{suffix}", {"image": grey(0.0)}, {"image": IMAGE})
+        with Pillow.open(path) as picture:
+            assert picture.format == kind
+            sizes.add(picture.size)
+    assert len(sizes) == 1
     both = {"image": grey(0.0)} | tokens("hm")
     words = save_outputs(tmp_path / "words.txt", both, {"image": IMAGE, "tokens": TEXT}, tokenizer=Letters())
     assert words[0].read_text().splitlines()[1] == "hm"
