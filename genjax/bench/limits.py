@@ -1,7 +1,5 @@
-"""The limits that a measurement is held against: memory that was needed, and FLOP/s that can be had."""
+"""The limit that a measurement is held against: the FLOP/s that can be had."""
 
-import resource
-import sys
 import time
 
 import jax
@@ -10,16 +8,7 @@ import jax.numpy as jnp
 from genjax.bench import devices
 from genjax.runtime import compilation
 
-__all__ = ["matmul_flops", "peak_flops", "peak_memory"]
-
-
-def peak_memory() -> tuple[int, str]:
-    """Bytes, and of what: the fullest local device, or the whole process where devices do not tell (CPU)."""
-    stats = [device.memory_stats() or {} for device in jax.local_devices()]
-    if all("peak_bytes_in_use" in s for s in stats):
-        return max(s["peak_bytes_in_use"] for s in stats), "device"
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "process (peak RSS)"
+__all__ = ["matmul_flops", "peak_flops"]
 
 
 def peak_flops(

@@ -20,7 +20,7 @@ import numpy as np
 from genjax import data
 from genjax.bench import loop as loops
 from genjax.bench.flops import model_flops, model_flops_by_entry
-from genjax.bench.limits import peak_flops, peak_memory
+from genjax.bench.limits import peak_flops
 from genjax.bench.spec import spec_without_data, tokens_an_example
 from genjax.engine.engine import Engine
 from genjax.engine.feed import feed
@@ -31,6 +31,7 @@ from genjax.runs.check import resolve
 from genjax.runs.environment import environment
 from genjax.runtime import distributed
 from genjax.runtime.host_memory import keep_freed_memory
+from genjax.runtime.memory_use import peak_memory
 from genjax.spec import DataSpec
 from genjax.training.schedule import steps_of_call
 

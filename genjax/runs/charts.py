@@ -1,5 +1,6 @@
 """Curves of metrics, and charts of them as SVG: matplotlib's, whose ink is `currentColor`."""
 
+import html
 import io
 import math
 import re
@@ -11,6 +12,7 @@ __all__ = ["ERROR", "find_curves", "interval", "intervals", "line_chart"]
 
 COLORS = ("#3b82d6", "#e07b39", "#38a169", "#b45fc4", "#c99a1e", "#d64d62", "#2aa3a3", "#8a7a6a")
 INK = "#010203"  # stands for currentColor, which matplotlib does not know
+HOVERED = 60  # points of a line that say their values under the pointer
 POINTS = 600  # most points of a line: longer ones show the lowest and highest of each stretch
 ERROR = "_se"  # the end of a metric's name whose value is a standard error
 NICE = [1, 2, 2.5, 5, 10]  # steps between ticks, times a power of ten
@@ -56,11 +58,22 @@ def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return steps[keep], values[keep]
 
 
-def line_chart(series: dict, ylabel: str, until: int, *, log=False, raw=False, zero=False, bands: Mapping = {}) -> str:
+def line_chart(
+    series: dict,
+    ylabel: str,
+    until: int,
+    *,
+    log: bool = False,
+    raw: bool = False,
+    zero: bool = False,
+    bands: Mapping = {},
+    mark: int | None = None,
+) -> str:
     """SVG of the lines {label: (steps, values)}; long ones, unless `raw`, are light under a smoothed line.
 
     The horizontal axis ends at step `until`; the vertical one begins at 0 with `zero`, and is logarithmic
     with `log`, or where a few values dwarf the rest, if the values allow it. `bands` {label: half widths} are shaded.
+    `mark`: a step with a vertical line, the best one.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -73,7 +86,7 @@ def line_chart(series: dict, ylabel: str, until: int, *, log=False, raw=False, z
     style |= {"svg.fonttype": "none", "svg.hashsalt": "/".join(series) + ylabel, "text.parse_math": False}
     style |= {"font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6}
     with mpl.rc_context(style):
-        figure = Figure(figsize=(4.6, 2.7), layout="constrained")
+        figure = Figure(figsize=(4.6, 2.7), layout="constrained", dpi=72)  # of SVG: a pixel is a unit
         axes = figure.add_subplot()
         for (label, (steps, values)), color in zip(series.items(), COLORS * len(series)):
             smooth = len(values) >= 20 and not raw
@@ -104,9 +117,23 @@ def line_chart(series: dict, ylabel: str, until: int, *, log=False, raw=False, z
         if len(series) > 1:
             columns = 2 if sum(map(len, series)) < 25 * len(series) else 1
             figure.legend(loc="outside upper left", ncols=columns, frameon=False, fontsize=8)
+        if mark is not None:
+            axes.axvline(mark, color=INK, alpha=0.6, lw=0.8, ls="--")
+            axes.annotate("best", (mark, 1), (2, -2), ("data", "axes fraction"), "offset points", va="top", fontsize=8)
         buffer = io.StringIO()
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace("</svg>", f"{_hover(axes, series)}</svg>")
     return re.sub(r'^<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 role="img">', svg, count=1)
+
+
+def _hover(axes, series: dict) -> str:
+    """Circles that are not seen, over points of the lines: a browser shows their titles under the pointer."""
+    height, circles = axes.figure.bbox.height, []
+    for label, (steps, values) in series.items():
+        for i in np.unique(np.linspace(0, len(steps) - 1, HOVERED).round().astype(int)):
+            x, y = axes.transData.transform((steps[i], values[i]))
+            words = html.escape(f"{label}: {values[i]:.5g} at step {steps[i]:,}".removeprefix(": "))
+            circles.append(f'<circle cx="{x:.1f}" cy="{height - y:.1f}" r="5"><title>{words}</title></circle>')
+    return f'<g fill="transparent">{"".join(circles)}</g>'

@@ -4,6 +4,7 @@ Charts are drawn by matplotlib as SVG inside the page; their ink is `currentColo
 light or a dark screen. Everything that comes from the run is escaped, by jinja or by matplotlib.
 """
 
+from collections import Counter
 from importlib import resources
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from genjax.errors import UserError
 from genjax.files import read_json, write_atomic
+from genjax.memory import readable
 from genjax.metrics.definitions import define, value_of
 from genjax.metrics.diversity import collapse
 from genjax.runs.best import pick
@@ -25,6 +27,14 @@ IMAGE_BYTES = 1_900_000  # of all embedded samples together: the page stays unde
 SHEET_BYTES = 300_000  # of a sheet of nearest neighbours
 SHOWN = 6  # moments of training that samples are shown of
 QUANTILES = ("_p10", "_p50", "_p90")  # ends of the names of values that share a chart
+NOTES = {  # what the charts of a section tell
+    "Training": "What each turn minimizes, and what it reports beside, over the batches of training. Light: each "
+    "record; dark: their running mean. Where validation gets worse while training still improves, the model learns by "
+    "heart.",
+    "Validation": "The same weights on examples that training never sees.",
+    "Optimization and speed": "Gradients before they are clipped, learning rates, and steps a second of training "
+    "alone. Gradients that grow, or leap, announce a loss that is not finite.",
+}
 SPEEDS = ("steps_per_second", "examples_per_second")
 
 
@@ -43,6 +53,8 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
     environment = _read_json(run / "environment.json") or {}
     records = read_metrics(run)
     curves, missing = find_curves(records)
+    validation = _validation(curves, best)
+    charts = _charts(curves, missing, validation["best"], validation["best_step"])
     engine = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     engine.filters["show"] = show
     template = engine.from_string(resources.files("genjax.runs").joinpath("report.html.jinja").read_text("utf-8"))
@@ -54,11 +66,14 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         devices=_devices(environment),
         step=max((record["step"] for record in records), default=0),
         speeds={name: float(np.median(curves[name][1])) for name in SPEEDS if name in curves},
+        started=environment.get("started"),
+        memory=_memory(environment),
         compile_seconds=environment.get("compile_seconds"),
-        validation=_validation(curves, best),
+        validation=validation,
         collapse=collapse({n.removeprefix("validation/"): values[-1].item() for n, (_, values) in curves.items()}),
         best=best,
-        charts=_charts(curves, missing),
+        charts=charts,
+        notes=NOTES,
         evaluation=_evaluation(read_evaluation(run)),
         nearest=[data_uri(file, SHEET_BYTES) for file in sorted((run / FOLDER).glob(f"{NEAREST}-*.png"))],
         definitions=_definitions([*(name.removeprefix("validation/") for name in curves), *read_evaluation(run)]),
@@ -76,6 +91,11 @@ def _devices(environment: dict) -> str:
     devices = [str(device) for device in environment.get("devices") or []]
     kind = environment.get("device_kind") or environment.get("platform") or ", ".join(devices[:2])
     return f"{len(devices)} × {kind}" if len(devices) > 1 else str(kind or "")
+
+
+def _memory(environment: dict) -> str:
+    size, whose = environment.get("peak_memory_bytes"), environment.get("peak_memory_of")
+    return f"{readable(size)}, {whose}" if isinstance(size, int) else ""
 
 
 def _validation(curves: dict, best: tuple[str, str]) -> dict:
@@ -121,8 +141,12 @@ def _definitions(names: list[str]) -> list[dict]:
     return [{"name": value, **known._asdict()} for value, known in found.items() if known]
 
 
-def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
-    """Section -> its charts, each {"title", "svg", "note"}: the turns, validation, the optimizers."""
+def _charts(curves: dict, missing: dict, best: str | None, best_step: int | None) -> dict[str, list[dict]]:
+    """Section -> its charts, each {"title", "svg", "note"}: the turns, validation, the optimizers.
+
+    A metric of one turn that is validated too shares its chart. One value is no curve: it stands as a number. The chart
+    of the metric `best` marks its best step.
+    """
     groups: dict[str, dict] = {}
     for name in sorted(curves | missing, key=lambda name: not name.endswith("/loss")):
         group, _, metric = name.rpartition("/") if not name.startswith("grad_norm/") else name.partition("/")
@@ -134,15 +158,23 @@ def _charts(curves: dict, missing: dict) -> dict[str, list[dict]]:
     def chart(title, names: dict, ylabel, **options):
         lost = sum(missing.get(name, 0) for name in names.values())
         series = {label: curves[name] for label, name in names.items() if name in curves}
-        note = f"{lost} value{'s' * (lost > 1)} not finite" if lost else ""
+        drawn = any(len(steps) > 1 for steps, _ in series.values())
+        if any(name == f"validation/{best}" for name in names.values()):
+            options["mark"] = best_step
         return {
             "title": title,
-            "svg": line_chart(series, ylabel, until, **options) if series else "",
-            "note": note,
+            "svg": line_chart(series, ylabel, until, **options) if drawn else "",
+            "values": [] if drawn else [(label, v[-1].item(), int(s[-1])) for label, (s, v) in series.items()],
+            "note": f"{lost} value{'s' * (lost > 1)} not finite" if lost else "",
+            "means": (known.text if (known := define(value_of(ylabel))) else ""),
         }
 
+    owners = Counter(metric for metrics in groups.values() for metric in metrics)
+    shared = {metric: validation.pop(metric) for metric in list(validation) if owners[metric] == 1}
     training = [
-        chart(f"{turn}/{metric}", {metric: name}, metric)
+        chart(f"{turn}/{metric}, training and validation", {"training": name, "validation": shared[metric]}, metric)
+        if metric in shared
+        else chart(f"{turn}/{metric}", {metric: name}, metric)
         for turn, metrics in groups.items()
         for metric, name in metrics.items()
     ]

@@ -2,6 +2,7 @@
 
 import json
 import math
+from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
@@ -14,6 +15,7 @@ from genjax.files import write_atomic
 from genjax.runs.best import best_of
 from genjax.runs.environment import environment
 from genjax.runs.report import write_report
+from genjax.runtime.memory_use import peak_memory
 from genjax.training.clock import Clock
 from genjax.training.previews import Previews
 from genjax.training.progress import Progress
@@ -29,7 +31,8 @@ class Outputs:
     def __init__(self, engine: Engine, dataset: Dataset, out: Path, progress: Progress, clock: Clock):
         self.engine, self.dataset, self.out, self.progress, self.clock = engine, dataset, out, progress, clock
         self.lead = jax.process_index() == 0
-        self.environment = environment() if self.lead else {}
+        started = datetime.now().isoformat(" ", "minutes")
+        self.environment = {"started": started, **environment()} if self.lead else {}
         self.reported = -math.inf
         self.previews = None
         try:
@@ -58,6 +61,7 @@ class Outputs:
         self.reported = monotonic()
         environment = self.environment | {"compile_seconds": round(self.clock.seconds["compile"], 2)}
         environment["seconds"] = {part: round(seconds, 6) for part, seconds in self.clock.parts().items()}
+        environment["peak_memory_bytes"], environment["peak_memory_of"] = peak_memory()
         if self.dataset.skipped:
             environment["skipped_files"] = list(self.dataset.skipped)
         try:

@@ -16,6 +16,7 @@ from genjax.bench import devices, limits, loop, timing
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment
 from genjax.models import GAN, GPT, MLPGAN, VAE
+from genjax.runtime import memory_use
 from genjax.runtime.compilation import enable_cache
 
 FIELDS = {
@@ -150,8 +151,8 @@ def test_compilation_in_a_later_call_is_counted():
 
 @pytest.mark.parametrize("system, unit", [("darwin", 1), ("linux", 1024)])
 def test_memory_is_in_bytes_on_every_system(monkeypatch, system, unit):
-    monkeypatch.setattr(limits.sys, "platform", system)
-    assert limits.peak_memory()[0] == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    monkeypatch.setattr(memory_use.sys, "platform", system)
+    assert memory_use.peak_memory()[0] == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def test_what_is_due_at_several_intervals_and_at_the_end():

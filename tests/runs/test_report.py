@@ -111,6 +111,24 @@ def test_a_gan_run_shows_every_turn(tmp_path):
         assert re.search(rf'<th scope="row">{re.escape(name)}</th><td>{value}</td>', text)
 
 
+def test_training_and_validation_share_a_chart_that_marks_the_best_step_and_says_its_values(tmp_path):
+    records = [(step, {"lm/loss": 4 - step / 200, "validation/loss": abs(step - 300) / 100 + 2}) for step in (100, 200)]
+    records += [(300, {"lm/loss": 2.0, "validation/loss": 2.0}), (400, {"lm/loss": 1.5, "validation/loss": 2.25})]
+    drawn = charts(page(make_run(tmp_path / "run", records), best=("loss", "min")))
+    words, curves, body = drawn["lm/loss, training and validation"]
+    assert list(drawn) == ["lm/loss, training and validation"] and curves == 2
+    assert {"training", "validation", "best"} <= set(words.split())
+    titles = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="5"><title>(.*?)</title>', body)
+    values = {title: (float(x), float(y)) for x, y, title in titles}
+    (x, y), (right, higher) = values["validation: 2 at step 300"], values["validation: 2.25 at step 400"]
+    assert x < right and higher < y and values["training: 2 at step 300"] == (x, y)
+
+
+def test_one_value_is_a_number_and_no_chart(tmp_path):
+    *_, body = charts(page(make_run(tmp_path / "run", [(7, {"elbo/loss": 1.25})])))["elbo/loss"]
+    assert "<svg" not in body and "<b>1.25</b>" in body and "at step 7" in body
+
+
 def test_the_best_step_is_marked(tmp_path):
     run = make_run(tmp_path / "run", gan_records())
 
