@@ -155,6 +155,11 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
         assert genjax("sample", untrained) == 1
 
 
+def test_real_pictures_stand_beside_the_samples(run):
+    assert Image.open(run / "samples" / "data.png").size == Image.open(run / "samples" / "2.png").size
+    assert 'alt="real examples"' in (run / "report.html").read_text()
+
+
 def test_sample_writes_what_was_asked_for(run, tmp_path, capsys):
     for mode in ("prior", "reconstruct", "interpolate"):
         file = tmp_path / f"{mode}.npz"

@@ -11,8 +11,9 @@ import numpy as np
 
 from genjax.errors import UserError
 
-__all__ = ["data_uri", "flat", "samples", "show", "style"]
+__all__ = ["DATA", "data_uri", "flat", "samples", "show", "style"]
 
+DATA = "data"  # the name of the sheet of real examples, beside the samples
 TEXT = 6000  # characters shown of a text sample
 
 

@@ -19,7 +19,7 @@ from genjax.runs.best import pick
 from genjax.runs.charts import ERROR, find_curves, interval, intervals, line_chart
 from genjax.runs.evaluations import FOLDER, NEAREST, read_evaluation
 from genjax.runs.metrics import read_metrics
-from genjax.runs.pages import data_uri, flat, samples, show, style
+from genjax.runs.pages import DATA, data_uri, flat, samples, show, style
 
 __all__ = ["write_report"]
 
@@ -63,6 +63,7 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         config=config,
         sections={key: list(flat(value)) for key, value in config.items() if isinstance(value, dict)},
         environment=list(flat(environment)),
+        environment_of=environment,
         devices=_devices(environment),
         step=max((record["step"] for record in records), default=0),
         speeds={name: float(np.median(curves[name][1])) for name in SPEEDS if name in curves},
@@ -77,6 +78,7 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         evaluation=_evaluation(read_evaluation(run)),
         nearest=[data_uri(file, SHEET_BYTES) for file in sorted((run / FOLDER).glob(f"{NEAREST}-*.png"))],
         definitions=_definitions([*(name.removeprefix("validation/") for name in curves), *read_evaluation(run)]),
+        real=next((data_uri(file, SHEET_BYTES) for file in (run / "samples").glob(f"{DATA}.png")), None),
         samples=samples(run / "samples", SHOWN, IMAGE_BYTES),
         style=style(),
     )
@@ -94,8 +96,8 @@ def _devices(environment: dict) -> str:
 
 
 def _memory(environment: dict) -> str:
-    size, whose = environment.get("peak_memory_bytes"), environment.get("peak_memory_of")
-    return f"{readable(size)}, {whose}" if isinstance(size, int) else ""
+    size = environment.get("peak_memory_bytes")
+    return readable(size) if isinstance(size, int) else ""
 
 
 def _validation(curves: dict, best: tuple[str, str]) -> dict:

@@ -5,9 +5,12 @@ from pathlib import Path
 from genjax.data import Dataset
 from genjax.engine.engine import Engine
 from genjax.engine.state import parameter_count
+from genjax.spec import DataSpec, Image
 from genjax.training.schedule import next_samples
 
-__all__ = ["banner"]
+__all__ = ["banner", "shorter"]
+
+SIDE = 32  # pixels of pictures that are small already
 
 
 def banner(engine: Engine, dataset: Dataset, out: Path, start: int) -> list[str]:
@@ -32,3 +35,11 @@ def banner(engine: Engine, dataset: Dataset, out: Path, start: int) -> list[str]
     if dataset.unused:
         lines.append(f"fields of the data that nothing reads: {', '.join(dataset.unused)}")
     return [*lines, *dataset.notes]
+
+
+def shorter(spec: DataSpec) -> str:
+    """What makes training of this data shorter, in words."""
+    sides = [max(field.height, field.width) for field in spec.fields.values() if isinstance(field, Image)]
+    if sides and max(sides) > SIDE:
+        return f"--data.image-size {max(sides) // 2} would take about a quarter"
+    return "fewer --train.steps, or a smaller --model, would take less"

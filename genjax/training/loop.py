@@ -32,7 +32,7 @@ from genjax.runs.weights import WEIGHTS, export_weights
 from genjax.runtime import distributed
 from genjax.runtime.host_memory import keep_freed_memory
 from genjax.runtime.signals import Stop
-from genjax.training.banner import banner
+from genjax.training.banner import banner, shorter
 from genjax.training.clock import Clock
 from genjax.training.outputs import REPORT_SECONDS, Outputs
 from genjax.training.progress import Progress
@@ -201,7 +201,9 @@ class _Session:
             self.window = checkpoint.log(self.out, self.saved)
             self.checkpoints.set_aside_after(self.saved)
         train = self.experiment.train
-        self.progress = Progress(train.steps, self.saved, self.experiment.data.batch_size)
+        self.progress = Progress(
+            train.steps, self.saved, self.experiment.data.batch_size, hint=shorter(self.engine.spec)
+        )
         self.progress.pause()
         for message in (*banner(self.engine, self.dataset, self.out, self.saved), *messages):
             self.progress.message(message)

@@ -14,6 +14,7 @@ from genjax.engine.state import TrainState
 from genjax.files import write_atomic
 from genjax.runs.best import best_of
 from genjax.runs.environment import environment
+from genjax.runs.pages import DATA
 from genjax.runs.report import write_report
 from genjax.runtime.memory_use import peak_memory
 from genjax.training.clock import Clock
@@ -45,6 +46,8 @@ class Outputs:
         if self.previews is None:
             return
         try:
+            if self.lead and not list((self.out / "samples").glob(f"{DATA}.*")):
+                self.previews.write_real(self.out / "samples")
             files = self.previews.write(self.out / "samples", step, state, lead=self.lead)
             for file in files:
                 self.progress.message(f"step {step}  samples  {file}{_beginning(file)}")

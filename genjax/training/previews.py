@@ -2,22 +2,29 @@
 
 from pathlib import Path
 
-from genjax.data import Dataset
+import numpy as np
+
+from genjax.data import Dataset, split_batches
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState
 from genjax.evaluation.conditions import conditions
 from genjax.evaluation.sampling import draw
+from genjax.models.base import Layout
+from genjax.runs.pages import DATA
 from genjax.runs.sheets import save_samples
+from genjax.spec import Image
 
 __all__ = ["Previews"]
 
+READ = 256  # validation examples among which those of all classes are looked for
+
 
 class Previews:
-    """What `Model.previews` asks for; nothing for a model without samples."""
+    """What `Model.previews` asks for, and real pictures to hold against it; nothing for a model without samples."""
 
     def __init__(self, engine: Engine, dataset: Dataset):
         """Raises UserError where the conditions cannot be made of the data."""
-        self.engine, self.tokenizer = engine, dataset.tokenizer
+        self.engine, self.dataset, self.tokenizer = engine, dataset, dataset.tokenizer
         self.kinds = {
             name: (
                 conditions(engine.model, options, engine.spec, dataset, dataset.tokenizer, engine.experiment.eval.grid),
@@ -35,3 +42,31 @@ class Previews:
                 path = folder / (f"{step}" if name == "sample" else f"{step}-{name}")
                 files += save_samples(path, outputs, fields, given, layout, self.tokenizer)
         return files
+
+    def write_real(self, folder: Path) -> list[Path]:
+        """Writes validation examples of the pictures that the model makes, if it makes any.
+
+        Where they have classes, these follow one another as in the sheet of samples.
+        """
+        spec, count = self.engine.spec, self.engine.experiment.eval.grid
+        made = self.engine.model.outputs(spec) if self.kinds else {}
+        fields = {
+            name: spec.fields[name] for name, kind in made.items() if isinstance(kind, Image) and name in spec.fields
+        }
+        if not fields:
+            return []
+        _, layout = next(iter(self.kinds.values()))
+        batch = next(split_batches(self.dataset, "validation", READ))
+        rows = np.flatnonzero(batch["valid"])
+        if "label" in spec.fields:
+            rows = rows[_in_turn(batch["label"][rows])]
+        pictures = {name: batch[name][rows[:count]] for name in fields}
+        return save_samples(folder / DATA, pictures, fields, layout=Layout(tuple(fields), layout.columns))
+
+
+def _in_turn(label_N: np.ndarray) -> np.ndarray:
+    """(N,) the order in which the first examples of all classes come, by class, then the second ones, and so on."""
+    place_N = np.zeros(len(label_N), int)
+    for label in np.unique(label_N):
+        place_N[label_N == label] = np.arange((label_N == label).sum())
+    return np.lexsort((label_N, place_N))

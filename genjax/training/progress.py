@@ -12,6 +12,7 @@ from genjax.errors import visible
 
 __all__ = ["Progress"]
 
+SURE, LONG = 10, 20 * 60  # seconds of training after which a forecast is made, and of one that is long
 _GONE = contextlib.suppress(OSError)  # a terminal that was closed, or a log on a full disk, ends no run
 
 
@@ -19,13 +20,14 @@ class Progress:
     """A live line in a terminal; elsewhere a plain line with new metrics, at most one in five seconds.
 
     The clock runs from the construction on and stands still between `pause` and `resume`, so that speeds are
-    those of training alone. Wait for the device before `pause`, else steps under way count as pause.
+    those of training alone. Wait for the device before `pause`, else steps under way count as pause. Where training
+    will take long, that is said once, with `hint`.
     """
 
-    def __init__(self, total_steps: int, start_step: int, batch_size: int, *, stream=None):
+    def __init__(self, total_steps: int, start_step: int, batch_size: int, *, hint: str = "", stream=None):
         self._stream = stream or sys.stderr
         self._total, self._step, self._batch_size = total_steps, start_step, batch_size
-        self._losses = ""
+        self._losses, self._hint = "", hint
         self._elapsed, self._since = 0.0, monotonic()  # training seconds before `since`; None = paused
         self._marks = deque([(0.0, start_step)], maxlen=20)  # (training seconds, step)
         self._shown = -math.inf
@@ -48,6 +50,10 @@ class Progress:
             self._losses = "".join(f"  {name} {metrics[name]:.4g}" for name in losses)
         if self._clock() - self._marks[-1][0] >= 0.5:
             self._marks.append((self._clock(), step))
+        if self._hint and self._clock() > SURE:
+            seconds, self._hint, hint = (self._total - step) / self.speed["steps_per_second"], "", self._hint
+            if seconds > LONG:
+                self.message(f"training will take {tqdm.format_interval(seconds)}: {hint}")
         now, last = monotonic(), step >= self._total
         if self._bar is not None and (last or now - self._shown >= 0.1):
             self._shown, self._bar.n = now, step

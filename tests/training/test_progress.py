@@ -105,3 +105,12 @@ def test_a_terminal_that_was_closed_ends_no_run(terminal):
     progress.update(2, {"elbo/loss": 1.0})
     progress.message("done")
     progress.close()
+
+
+@pytest.mark.parametrize(("steps", "said"), [(10_000, ["training will take 41:29: use less"]), (4_000, [])])
+def test_a_long_training_is_announced_once_it_is_known(clock, steps, said):
+    progress = Progress(steps, 0, batch_size=1, hint="use less", stream=(stream := io.StringIO()))
+    for step in range(1, 100):
+        clock.time += 0.25
+        progress.update(step)
+    assert stream.getvalue().splitlines() == said
