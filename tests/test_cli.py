@@ -14,6 +14,7 @@ import genjax as suite
 from genjax import cli
 from genjax.errors import UsageError
 from genjax.registry import KINDS
+from genjax.runs import checkpoint
 
 TINY = "--train.steps 2 --data.batch-size 8 --eval.examples 8 --eval.grid 4 --model.network.widths 8".split()
 
@@ -153,6 +154,19 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
     for broken in ("{", "[]"):
         (untrained / "config.json").write_text(broken)
         assert genjax("sample", untrained) == 1
+
+
+def test_a_better_older_checkpoint_is_told_of(run, tmp_path, monkeypatch, capsys):
+    find = checkpoint.find
+    for step, told in (
+        (1, "genjax: step 2 is used; by validation elbo step 1 was better: --checkpoint best\n"),
+        (2, ""),
+    ):
+        monkeypatch.setattr(
+            checkpoint, "find", lambda run, which, best: step if which == "best" else find(run, which, best)
+        )
+        assert genjax("sample", run, "--num", "4", "--out", tmp_path / "x.npz") == 0
+        assert capsys.readouterr().err == told
 
 
 def test_real_pictures_stand_beside_the_samples(run):

@@ -1,5 +1,6 @@
 """What commands share: their first argument, a recipe or a run, and the choice of a run's weights."""
 
+import contextlib
 import dataclasses
 import itertools
 import sys
@@ -93,7 +94,26 @@ def open_run(run: Path, args: RunArgs, **changes) -> "OpenRun":
             ema = float(args.ema)
         except ValueError:
             raise UsageError(f"--ema {args.ema}: take true, false or a sigma_rel such as 0.07") from None
-    return restore.open_run(run, args.checkpoint, ema=ema, average=args.average, data_path=args.data.path, **changes)
+    opened = restore.open_run(run, args.checkpoint, ema=ema, average=args.average, data_path=args.data.path, **changes)
+    if args.checkpoint == "latest" and args.average == 1:
+        _tell_of_better(run, opened)
+    return opened
+
+
+def _tell_of_better(run: Path, opened: "OpenRun") -> None:
+    """Says where an older checkpoint was better on the validation split than the one that is used."""
+    from genjax.runs.best import best_of
+    from genjax.runs.checkpoint import find
+
+    best = best_of(opened.engine.experiment)
+    with contextlib.suppress(UserError):  # nothing was measured
+        step = find(run, "best", best)
+        if step != int(opened.state.step):
+            print(
+                f"genjax: step {int(opened.state.step)} is used; by validation {best[0]} step {step} was better: "
+                "--checkpoint best",
+                file=sys.stderr,
+            )
 
 
 def progress(parts: Iterable[Part], samples: int, count: Callable[[Part], int]) -> Iterator[Part]:
