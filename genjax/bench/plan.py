@@ -27,6 +27,7 @@ from genjax.bench.hlo import collective_bytes
 from genjax.bench.spec import abstract_batch, spec_without_data
 from genjax.bench.topology import topology_devices
 from genjax.engine.engine import Engine
+from genjax.engine.state import parameter_count
 from genjax.engine.step import all_turns
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
@@ -60,8 +61,12 @@ class Cost(NamedTuple):
     collective_bytes: float
 
 
-def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
+def plan(
+    recipe: str, experiment: Experiment, topology: str, say: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
     """The plan of a recipe for a topology such as "v5e:4x4": the fields of `genjax plan --json`.
+
+    `say` is told, in a line each, what takes its time.
 
     Planned is the step in which every turn is due. Where it does not fit, the numbers are those of XLA's message,
     and there is no cost.
@@ -78,6 +83,9 @@ def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
     engine = Engine(experiment, spec, chips)
     kind = chips[0].device_kind
     chip = devices.find(kind)
+    mesh = " x ".join(f"{axis} {size}" for axis, size in engine.mesh.shape.items())
+    parameters = parameter_count(engine.abstract_state.params)
+    say(f"{recipe}: {parameters:,} parameters, {len(chips)} x {kind}, mesh {mesh}; compiling its step")
     start = time.perf_counter()
     compiled, message = compile_step(engine)
     seconds = time.perf_counter() - start
@@ -98,6 +106,7 @@ def plan(recipe: str, experiment: Experiment, topology: str) -> dict[str, Any]:
         "message": message,
     }
     del compiled
+    say(f"compiled in {seconds:.0f} s: {'it fits; counting what it does' if result['fits'] else 'it does not fit'}")
     cost = count(experiment, spec, chips) if result["fits"] else None
     return result | estimate(cost, chip, engine, len(chips))
 

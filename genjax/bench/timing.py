@@ -39,6 +39,7 @@ __all__ = ["describe", "measure"]
 
 VERSIONS = ("genjax-suite", "jax", "jaxlib", "flax", "optax", "numpy", "python")
 TRACED_STEPS = 3  # at least
+BUSY = 1.0  # programs that ran in the minute before
 WARM_UP_CALLS = 5  # at most; a program that compiles anew at each of them will go on doing so
 COMPILED, CACHE_HIT = "/jax/core/compile/backend_compile_duration", "/jax/compilation_cache/cache_hits"  # JAX's names
 
@@ -84,6 +85,7 @@ def measure(
     if trace:
         _make_folder(trace)
     begin, events = time.perf_counter(), _events()
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     distributed.initialize(experiment.mesh)
     dataset = None if synthetic else _load(experiment)
     spec = dataset.spec if dataset else spec or spec_without_data(experiment)
@@ -159,6 +161,7 @@ def measure(
         "peak_from": peak_from,
         "mfu": peak and flops / median / (peak * chips),
         "mfu_full_attention": peak and full_attention / median / (peak * chips),
+        "load": load,
         "peak_memory_bytes": memory,
         "peak_memory_of": memory_of,
         "data_wait_fraction": loop and loop["data_wait_fraction"],
@@ -271,6 +274,8 @@ def describe(r: dict[str, Any]) -> str:
             + f" ({r['programs_from_cache']} of {r['programs']} program(s) read from the cache)",
         ),
     ]
+    if (r["load"] or 0) > BUSY:
+        rows.append(("busy", f"a load of {r['load']:.1f} before anything began: other programs slow what is measured"))
     if loop:
         shares = ", ".join(f"{part} {share:.1%}" for part, share in loop["shares"].items())
         rows += [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -78,8 +79,12 @@ def plan(argv: list[str]) -> None:
 
     args = parse(f"plan {recipe}", PlanArgs, PlanArgs(experiment), rest)
     check_folder(args.json)
-    find = search if searching else plan.plan
-    result = find(recipe, args.experiment, args.topology)
+    if searching:
+        result = search(recipe, args.experiment, args.topology)
+    else:
+        result = plan.plan(
+            recipe, args.experiment, args.topology, lambda line: print(line, file=sys.stderr, flush=True)
+        )
     print(plan.describe(result))
     if args.json:
         args.json.write_text(json.dumps(result, indent=2))

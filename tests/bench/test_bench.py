@@ -53,6 +53,8 @@ def test_bench_of_a_recipe_writes_what_is_promised(tmp_path, capsys, monkeypatch
     assert min(shares.values()) >= 0 and sum(shares.values()) == pytest.approx(1)
     assert list(trace.rglob("*.xplane.pb"))
     assert "MFU" in table and "waiting for data" in table
+    assert "other programs slow" in timing.describe(result | {"load": 2.5})
+    assert "other programs slow" not in timing.describe(result | {"load": 0.5})
 
 
 def test_turns_at_intervals_are_timed_by_whole_periods():
