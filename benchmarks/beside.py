@@ -2,12 +2,13 @@
 
     python benchmarks/beside.py infogan fashion_mnist.npz --seeds 0 1 2
     python benchmarks/beside.py vaegan fashion_mnist.npz --seeds 0 1 2
+    python benchmarks/beside.py cyclegan emoji64.npz --seeds 0 1 2 --steps 500
 
 The networks, the optimizers, the batch size and the number of images seen are the same; the weights and the noise are
 drawn by each side's own generator, and weights are not averaged. Both are measured by the same code: `kid` and
 `diversity` over random features of 1,024 samples and of the first 1,024 test images, and of InfoGAN the accuracy of its
-clusters on these. One line a seed and side, then the difference (ours - theirs) with its 95% interval (Student's t over
-seeds).
+clusters on these; of CycleGAN `kid` and the error against the true partners, of both domains' held-out pictures. One
+line a seed and side, then the difference (ours - theirs) with its 95% interval (Student's t over seeds).
 """
 
 import argparse
@@ -21,14 +22,16 @@ import numpy as np
 from scipy import stats
 
 import genjax
+from genjax.data import Dataset, load
 from genjax.evaluation.comparison import Comparison
+from genjax.evaluation.sampling import draw
 from genjax.metrics import METRICS
 from genjax.metrics.features import load_extractor
 from genjax.models import DCGAN, ConvAutoencoder
 from genjax.spec import Image
 
 SET = 1024
-RECIPES = {"infogan": "infogan_fashion", "vaegan": "vaegan_fashion"}
+RECIPES = {"infogan": "infogan_fashion", "vaegan": "vaegan_fashion", "cyclegan": "cyclegan_emoji"}
 MEASURED = ("kid", "diversity")
 
 
@@ -42,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = {"genjax": [], "PyTorch": []}
     for seed in args.seeds:
-        for side, train in (("genjax", ours), ("PyTorch", theirs)):
+        for side, train in zip(rows, (ours_unpaired, theirs_unpaired) if args.name == "cyclegan" else (ours, theirs)):
             begin = time.perf_counter()
             values = train(args.name, args.file, seed, args.steps, args.width)
             rows[side].append(values)
@@ -96,6 +99,49 @@ def theirs(name: str, file: str, seed: int, steps: int, width: int) -> dict[str,
     return found
 
 
+def ours_unpaired(name: str, file: str, seed: int, steps: int, width: int) -> dict[str, float]:
+    """The recipe, whose widths are those of the peer."""
+    experiment = genjax.load_experiment(RECIPES[name])
+    never = {f"{event}_every": 0 for event in ("eval", "sample", "checkpoint")}
+    experiment = dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(experiment.data, path=file),
+        train=dataclasses.replace(experiment.train, steps=steps, seed=seed, **never),
+    )
+    with tempfile.TemporaryDirectory() as out:
+        genjax.train(experiment, out)
+        run = genjax.restore(out).run
+    true, made = held_out(load(experiment.data)), {}
+    for x, y in ("ab", "ba"):
+        given = {"index": np.arange(len(true[x]), dtype=np.int32), f"image_{x}": true[x]}
+        options = run.engine.model.Options(direction=f"{x.upper()}to{y.upper()}")
+        made[y] = draw(run.engine, run.state, given, seed=seed, options=options)[f"image_{y}"]
+    return both_ways(true, made)
+
+
+def theirs_unpaired(name: str, file: str, seed: int, steps: int, width: int) -> dict[str, float]:
+    from peers import cyclegan
+
+    data = load(dataclasses.replace(genjax.load_experiment(RECIPES[name]).data, path=file))
+    train = data.train.gather(np.arange(len(data.train)))
+    true = held_out(data)
+    return both_ways(true, cyclegan.trained([train[f"image_{x}"] for x in "ab"], steps, seed)(true))
+
+
+def held_out(data: Dataset) -> dict[str, np.ndarray]:
+    """(N, H, W, C) of both domains, "a" and "b", in one order."""
+    batch = data.validation.gather(np.arange(len(data.validation)))
+    return {x: batch[f"image_{x}"] for x in "ab"}
+
+
+def both_ways(true: dict[str, np.ndarray], made: dict[str, np.ndarray]) -> dict[str, float]:
+    return {
+        f"{name}_{x}": value
+        for x in "ab"
+        for name, value in measured(true[x], np.clip(made[x], -1, 1), ("kid", "pixels")).items()
+    }
+
+
 def accuracy(table_KC: np.ndarray) -> float:
     """Of shares of clusters and classes together: that of the best assignment."""
     from scipy.optimize import linear_sum_assignment
@@ -103,18 +149,20 @@ def accuracy(table_KC: np.ndarray) -> float:
     return float(table_KC[linear_sum_assignment(-table_KC)].sum())
 
 
-def measured(real_NHWC: np.ndarray, made_NHWC: np.ndarray) -> dict[str, float]:
+def measured(real_NHWC: np.ndarray, made_NHWC: np.ndarray, names: tuple[str, ...] = MEASURED) -> dict[str, float]:
     kind = Image(*real_NHWC.shape[1:])
-    metrics = [METRICS[name]("image", kind, None, "random") for name in MEASURED]
+    metrics = [METRICS[name]("image", kind, None, "random") for name in names]
     comparison = Comparison(metrics, load_extractor("random", kind))
     comparison.observe(lambda: iter([{"image": real_NHWC}]))
-    for part in np.split(made_NHWC, SET // 128):
-        comparison.update({"image": part})
-    return picked({name: value for metric in metrics for name, value in metric.result().items()})
+    for start in range(0, len(made_NHWC), 128):
+        comparison.update({"image": made_NHWC[start : start + 128]})
+    return picked({name: value for metric in metrics for name, value in metric.result().items()}, len(real_NHWC))
 
 
-def picked(values: dict[str, float]) -> dict[str, float]:
-    names = {f"{name}{SET}_random": name for name in MEASURED} | {"cluster_accuracy": "cluster_accuracy"}
+def picked(values: dict[str, float], count: int = SET) -> dict[str, float]:
+    """Some of the values, without the number of pictures and the extractor in their names."""
+    names = {f"{name}{count}_random": name for name in MEASURED}
+    names |= {name: name for name in ("cluster_accuracy", "pixel_l1", "psnr")}
     return {short: round(values[name], 5) for name, short in names.items() if name in values}
 
 

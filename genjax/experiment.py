@@ -27,6 +27,7 @@ class Data:
     flip: bool = False  # mirror training images left to right at random
     random_crop: bool = False  # crop training images at random instead of at the centre
     context: int = 64  # tokens an example (text)
+    shots: int = 0  # training examples that stand before each example (instructions)
     tokenizer: str = "byte"  # byte, char, bpe:SIZE (trained on the text), or gpt2:FOLDER (encoder.json, vocab.bpe)
     validation: float = 0.1  # share held out where the source has no split of its own
     strict: bool = False  # an unreadable file is an error instead of being skipped and counted
@@ -38,19 +39,19 @@ class Data:
 class EntryOptim:
     """One optimizer. The learning rate is a function of the global step, not of the number of updates."""
 
-    name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    name: Literal["adam", "adamw", "sgd", "rmsprop", "muon"] = "adam"
     learning_rate: float = 1e-3  # the peak
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "constant"  # after warm-up
     schedule_steps: int | None = None  # where linear and cosine end; None = as `optim` has it, or train.steps
     warmup_steps: int = 0  # linear, from 0
     hold_steps: int = 0  # at the peak, before linear and cosine fall
     final_learning_rate: float = 0.0  # where linear and cosine end
-    b1: float = 0.9  # adam and adamw
-    b2: float = 0.999  # adam and adamw
+    b1: float = 0.9  # adam, adamw, and what muon leaves to adam
+    b2: float = 0.999
     momentum: float = 0.0  # sgd
     decay: float = 0.99  # rmsprop: of the mean of squares
     eps: float = 1e-8  # added to the root of the mean of squares
-    weight_decay: float = 0.0  # adamw only, decoupled; never on biases, normalization scales and other vectors
+    weight_decay: float = 0.0  # adamw and muon only, decoupled; never on biases, normalization scales and other vectors
     clip_norm: float = 0.0  # of the entry's whole gradient; 0 = off
 
 
@@ -90,7 +91,8 @@ class Train:
     ema_power: tuple[float, ...] = ()  # sigma_rel of power averages, stored for post-hoc profiles (0.05 0.1); () = off
     ema_entries: tuple[str, ...] = ()  # which entries are averaged; () = all that are trained
     freeze: tuple[str, ...] = ()  # entries that stay as they are
-    init_from: tuple[str, ...] = ()  # RUN, ENTRY=RUN or ENTRY=RUN:THEIR_ENTRY; RUN may be a .safetensors file
+    init_from: tuple[str, ...] = ()  # RUN, ENTRY=RUN or ENTRY=RUN:THEIR_ENTRY; RUN may be a
+    # .safetensors file, or hf:FOLDER, a model of transformers or diffusers
     steps_per_call: int = 1  # steps compiled into one call (accelerators only)
 
 

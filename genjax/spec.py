@@ -14,7 +14,20 @@ import numpy as np
 from genjax.errors import UserError
 from genjax.registry import register
 
-__all__ = ["DataSpec", "Field", "Image", "Label", "Latent", "Mask", "Real", "States", "Tokens", "Values", "require"]
+__all__ = [
+    "Codes",
+    "DataSpec",
+    "Field",
+    "Image",
+    "Label",
+    "Latent",
+    "Mask",
+    "Real",
+    "States",
+    "Tokens",
+    "Values",
+    "require",
+]
 
 
 class Values(NamedTuple):
@@ -118,6 +131,9 @@ class Tokens(Field):
       ragged: NAME_length () int32 says how many of a row's ids count; padding follows.
       end: the id that closes a text, and that a decoder starts from; None where there is none.
       packed: NAME_segment (T,) int32 numbers the texts that share a row from 1 on; 0 is padding.
+      answers: NAME_answer (T,) bool says which ids are to be learned; the others are only read.
+      choices: where not 0, a packed row holds a question with each of its answers, this many at most, and
+        NAME_choice (choices,) bool says which of them is right.
     """
 
     lengths: tuple[int, ...]
@@ -126,6 +142,8 @@ class Tokens(Field):
     ragged: bool = False
     end: int | None = None
     packed: bool = False
+    answers: bool = False
+    choices: int = 0
 
     @property
     def longest(self) -> int:
@@ -138,10 +156,27 @@ class Tokens(Field):
         longest = (length or self.longest) + self.shifted
         counted = {f"{name}_length": Values((), "int32", 1, longest + 1)} if self.ragged else {}
         segment = {f"{name}_segment": Values((longest,), "int32", 0, longest + 1)} if self.packed else {}
-        return super().arrays(name, length) | counted | segment
+        answer = {f"{name}_answer": Values((longest,), "bool", 0, 2)} if self.answers else {}
+        choice = {f"{name}_choice": Values((self.choices,), "bool", 0, 2)} if self.choices else {}
+        return super().arrays(name, length) | counted | segment | answer | choice
 
     def describe(self) -> str:
         return f"text of up to {self.longest} tokens"
+
+
+@register
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Codes(Tokens):
+    """Tokens that stand for a picture: the ids that a first stage makes of it, row after row of `grid`.
+
+    `image` is the kind of the images that were encoded.
+    """
+
+    grid: tuple[int, int]
+    image: Image
+
+    def describe(self) -> str:
+        return f"codes of {self.grid[0]} x {self.grid[1]} ids below {self.vocabulary}"
 
 
 @register

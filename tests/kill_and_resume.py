@@ -23,7 +23,18 @@ RUNS = {
     "gan_digits": ["--model.network.generator-width", "8", "--model.network.discriminator-width", "8"],
     "cyclegan_digits": ["--model.generator.width", "4", "--model.discriminator.width", "8", "--model.pool", "20"],
     "pix2pix_digits": ["--model.generator.width", "4", "--model.discriminator.width", "8"],
+    "stylegan2_digits": (
+        "--model.network.channels 64 --model.network.style 8 --model.path-weight 2 --model.path-every 2 "
+        "--model.mixing 0.5"
+    ).split(),
+    "r3gan_digits": ["--model.network.widths", "8", "8", "--model.network.groups", "2", "2"],
+    "biggan_digits": (
+        "--model.network.generator-widths 8 8 8 --model.network.discriminator-widths 8 8 8 --train.ema-decay 0.9"
+    ).split(),
     "gpt_pydoc": ["--model.layers", "2", "--model.heads", "2", "--model.width", "32", "--model.dropout", "0.1"],
+    "lstm_pydoc": ["--model.width", "32", "--model.embedding", "16", "--data.context", "16"],
+    "vqvae_digits": ["--model.network.widths", "4", "8", "--model.quantizer.size", "16"],
+    "text2image_digits": ["--model.network.layers", "1", "--model.network.width", "32"],
     "hmm_letters": ["--model.states", "3", "--data.context", "31"],
 }
 STEPS = 60

@@ -14,14 +14,18 @@ from genjax.engine.engine import Engine
 from genjax.experiment import Data, Eval, Experiment, Mesh, Optim, Train
 from genjax.models import (
     ADA,
+    BERT,
     CUT,
+    DALLE,
     DCGAN,
+    FSQ,
     GAN,
     GPT,
     HMM,
     R3GAN,
     VAE,
     VAEGAN,
+    VQVAE,
     CategoricalEmission,
     Classifier,
     ConvAutoencoder,
@@ -32,22 +36,31 @@ from genjax.models import (
     Diffusion,
     DiTConfig,
     GaussianEmission,
+    Gumbel,
     InfoGAN,
     Latents,
+    LoRA,
     MixtureEmission,
+    Multiview,
     PatchGAN,
     Pix2Pix,
     PixUNet,
     R3GANConfig,
     RampedAugment,
+    RecurrentLM,
     ResNet,
+    ResNetGAN,
     SongUNetConfig,
     SpatialAutoencoder,
     StyleGAN2,
     StyleGAN2Config,
+    Text2Image,
+    TextClassifier,
     Translation,
     UNetConfig,
+    VectorQuantizer,
 )
+from genjax.orders import Streams
 from genjax.runs.check import resolve
 from genjax.spec import DataSpec, Image, Label, Mask, Real, Tokens
 
@@ -85,6 +98,10 @@ def _system(model, *, data=Data(source="digits", batch_size=BATCH), optim=Optim(
 
 _text = {"data": Data(source="pydoc", context=16, batch_size=BATCH), "spec": TEXT, "counts": lambda batch: {BATCH * 16}}
 
+# A loss whose terms are means over the values of pictures, and over their positions.
+_uneven = {"counts": lambda batch: {batch["image"].size, BATCH * 16}, "seeded": False}
+_ids = VQVAE(network=SpatialAutoencoder((4, 8), 1), quantizer=FSQ((5, 3)))
+
 SYSTEMS: dict[str, System] = {
     "vae": _system(VAE(network=ConvAutoencoder(widths=(8, 16)), latent=4, iwae_samples=2), slow=True),
     "vae-conditional": _system(
@@ -103,6 +120,12 @@ SYSTEMS: dict[str, System] = {
     ),
     "gan-batchnorm": _system(
         GAN(network=DCGAN(generator_width=8, discriminator_width=8), latent=8, spectral_norm=True),
+    ),
+    "gan-resnet": _system(
+        GAN(network=ResNetGAN((8, 8, 8), (8, 8), halvings=1, attention=(4,), shared=4, hierarchical=True,
+                              init="orthogonal"),
+            latent=6, conditional=True, objective="hinge", spectral_norm=True, generator_spectral_norm=True),
+        slow=True,
     ),
     "stylegan2": _system(
         StyleGAN2(network=StyleGAN2Config(latent=8, style=8, mapping_layers=2, label_layers=1, channels=64, group=1),
@@ -132,6 +155,7 @@ SYSTEMS: dict[str, System] = {
     ),
     "classifier": _system(Classifier(network=ConvClassifier(widths=(4, 8), features=8, dropout=0.5))),
     "gpt": _system(GPT(layers=2, heads=2, width=32), **_text),
+    "lora": _system(LoRA(base=GPT(layers=2, heads=2, width=32), rank=2), optim=Optim(learning_rate=1e-2), **_text),
     "gpt-llama": _system(
         GPT(layers=2, heads=4, kv_heads=2, width=32, hidden=48, positions="rope", norm="rms", mlp="swiglu",
             tied=False, bias=False, remat="dots"),
@@ -170,10 +194,33 @@ SYSTEMS: dict[str, System] = {
         optim=Optim(learning_rate=5e-5),
         counts=lambda batch: {batch["image_a"].size, BATCH * 2 * 2}, slow=True,
     ),
+    "multiview": _system(
+        Multiview(latent=4, network=ConvAutoencoder((4, 8)), widths=(16,), iwae_samples=2),
+        spec=DataSpec({
+            "picture": Image(8, 8, 1), "word": Tokens((5,), 8, ragged=True, end=0), "kind": Label(3, optional=True),
+        }),
+    ),
     "translation": _system(
         Translation(layers=1, heads=2, width=16, hidden=32, dropout=0.1),
         spec=DataSpec({name: Tokens((12,), 32, ragged=True, end=0) for name in ("source", "target")}),
         counts=lambda batch: {batch["target_length"].sum()}, seeded=False,
+    ),
+    "lstm": _system(
+        RecurrentLM(layers=2, width=16, embedding=12, dropout=0.1, hidden_dropout=0.1, input_dropout=0.1,
+                    word_dropout=0.1, weight_dropout=0.1, activation_l2=2.0, slowness=1.0),
+        data=Data(source="pydoc", context=16, batch_size=BATCH, order=Streams()),
+        optim=Optim(eps=1e-6),  # rounding decides the signs of the smallest gradients
+        spec=DataSpec(TEXT.fields | {"starts": Mask(())}, 1000, 100),
+        counts=lambda batch: {BATCH * 16, BATCH * 16 * 12, BATCH * 15 * 12},
+    ),
+    "bert": _system(
+        BERT(layers=1, heads=2, width=16, hidden=32, dropout=0.1, hidden_share=0.4),
+        data=Data(source="pydoc", context=16, batch_size=BATCH), spec=TEXT, counts=lambda batch: set(range(BATCH * 16)),
+        optim=Optim(eps=1e-6),
+    ),
+    "text-classifier": _system(
+        TextClassifier(layers=1, heads=2, width=16, hidden=32, dropout=0.1, pooling="cls"),
+        spec=DataSpec({"text": Tokens((12,), 32, ragged=True, end=0), "label": Label(4, tuple("abcd"))}), seeded=False,
     ),
     "hmm": _system(
         HMM(states=3, emission=CategoricalEmission(pseudocount=0.1), step_power=0.6, restarts=2),
@@ -186,6 +233,28 @@ SYSTEMS: dict[str, System] = {
     ),
     "hmm-gradient": _system(HMM(states=3, learn="gradient", pseudocount=0.1), slow=True, products=False,
                             **_text | {"counts": lambda batch: {BATCH * 17}}),
+    "vqvae": _system(VQVAE(network=SpatialAutoencoder((4, 8), 1), quantizer=VectorQuantizer(8, 4)), **_uneven),
+    "vqvae-gradient": _system(
+        VQVAE(network=SpatialAutoencoder((4, 8), 1), quantizer=VectorQuantizer(8, 4, learn="gradient")), **_uneven,
+        slow=True,
+    ),
+    "vqvae-fsq": _system(VQVAE(network=SpatialAutoencoder((4, 8), 1), quantizer=FSQ((5, 3))), slow=True, **_uneven),
+    "dvae": _system(VQVAE(network=SpatialAutoencoder((4, 8), 1), quantizer=Gumbel(8, 4, steps=20)), **_uneven,
+                    train=_averaged, slow=True),
+    "dalle": _system(
+        DALLE(layers=1, heads=2, width=16, dropout=0.1, first_stage=_ids),
+        spec=DataSpec({"image": Image(8, 8, 1), "caption": Tokens((6,), 12, ragged=True, end=0)}),
+        counts=lambda batch: {BATCH * 16, *range(batch["caption_length"].sum() + 1)},
+    ),
+    "text2image": _system(
+        Text2Image(network=DiTConfig(patch=2, layers=1, width=16, heads=2), process=Flow(), target="velocity",
+                   text_layers=1, text_width=16, text_heads=2, label_dropout=0.2),
+        spec=DataSpec({"image": Image(8, 8, 1), "caption": Tokens((6,), 12, ragged=True, end=0)}), slow=True,
+    ),
+    "dalle-label": _system(
+        DALLE(layers=1, heads=2, width=16, first_stage=_ids), counts=lambda batch: {BATCH * 16, *range(BATCH + 1)},
+        slow=True,
+    ),
     "latent-diffusion": _system(
         Diffusion(network=DiTConfig(patch=2, layers=1, width=32, heads=2), process=EDM(), target="edm",
                   space=Latents(first_stage=VAE(network=SpatialAutoencoder(widths=(4, 8), blocks=1), latent=2))),

@@ -150,7 +150,7 @@ def test_evaluate_ignores_rows_that_are_not_valid(name):
     chex.assert_trees_all_close(first, second, rtol=1e-6)
     whole = built.evaluate(state, data | {"valid": valid | True}, 0)
     for key, term in first.items():
-        assert np.isfinite(term.total) and (0 < term.count < whole[key].count or term.count in (0, 1))
+        assert np.isfinite(term.total).all() and (0 < term.count < whole[key].count or term.count in (0, 1))
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -1,10 +1,11 @@
-"""What the PyTorch peers of GANs share: DCGAN's networks with our layers, our first weights' laws, and real images."""
+"""What the PyTorch peers of GANs share: DCGAN's networks with our layers, resampling, gradients, starts, images."""
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-__all__ = ["Judge", "generator", "images", "initialize", "seeded"]
+__all__ = ["Judge", "downsample", "generator", "images", "initialize", "seeded", "squared_gradient", "upsample"]
 
 
 def generator(latent: int, width: int, side: int = 28) -> nn.Sequential:
@@ -44,6 +45,28 @@ class Judge(nn.Module):
     def forward(self, image):
         h = self.trunk(image)
         return self.logit(h)[:, 0], h
+
+
+def resampled(function, x_BCHW, scale: float):
+    """Filters with [1, 3, 3, 1] in both directions. Channels are images: in groups, second derivatives take seconds."""
+    line = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x_BCHW.device, dtype=x_BCHW.dtype) / 8
+    y = function(x_BCHW.flatten(0, 1)[:, None], scale * torch.outer(line, line)[None, None], stride=2, padding=1)
+    return y.unflatten(0, x_BCHW.shape[:2])[:, :, 0]
+
+
+def upsample(x_BCHW):
+    return resampled(F.conv_transpose2d, x_BCHW, 4.0)
+
+
+def downsample(x_BCHW):
+    return resampled(F.conv2d, x_BCHW, 1.0)
+
+
+def squared_gradient(judge, image_BCHW):
+    """(B,) logits, and (B,) |gradient|^2 of each in its own image; it can be compiled, and differentiated again."""
+    logit_B, pull = torch.func.vjp(judge, image_BCHW)
+    (gradient_BCHW,) = pull(torch.ones_like(logit_B))
+    return logit_B, (gradient_BCHW**2).sum((1, 2, 3))
 
 
 def initialize(module: nn.Module) -> None:

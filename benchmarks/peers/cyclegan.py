@@ -1,15 +1,8 @@
-"""CycleGAN on 32 x 32 colour pictures, both turns a step, against the same layers in PyTorch.
+"""CycleGAN on 32 x 32 colour pictures, both turns a step, against the same layers in PyTorch."""
 
-As a program it trains the peer on two domains, and measures it against the true partners of the test pictures:
-
-    python benchmarks/peers/cyclegan.py emoji.npz --steps 1500 --seed 0 --out made.npz
-"""
-
-import argparse
 import itertools
 import random
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -158,39 +151,24 @@ def passes(count: int):
         yield from torch.randperm(count).tolist()
 
 
-def main() -> None:
-    """Linear decay from the first step on, epochs of permutations of each domain, as the recipe has them."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", help=".npz with train_google, train_twitter, test_google and test_twitter")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help=".npz of the test pictures that are made")
-    args = parser.parse_args()
-    random.seed(args.seed)
-    torch.manual_seed(args.seed)
-    from genjax.data import load
-    from genjax.experiment import Data
+def trained(domains, steps: int, seed: int):
+    """What turns pictures after so many steps on two domains (N, H, W, C): {"a", "b"} into {"b", "a"}.
 
-    data = load(Data(path=args.file, fields=("image_a=google", "image_b=twitter"), image_size=SIZE))
-    train, test = (
-        [torch.from_numpy(split.gather(np.arange(len(split)))[f"image_{x}"]).permute(0, 3, 1, 2) for x in "ab"]
-        for split in (data.train, data.validation)
-    )
-    peer = Trainer()
-    orders = [passes(len(domain)) for domain in train]
-    for step in range(args.steps):
+    Linear decay from the first step on, epochs of permutations of each domain, as the recipe has them.
+    """
+    random.seed(seed)
+    torch.manual_seed(seed)
+    peer, domains = Trainer(), [torch.from_numpy(domain).permute(0, 3, 1, 2) for domain in domains]
+    orders = [passes(len(domain)) for domain in domains]
+    for step in range(steps):
         for optimizer in peer.optimizers:
-            optimizer.param_groups[0]["lr"] = 2e-4 * (1 - step / args.steps)
-        peer.step(*(domain[list(itertools.islice(order, BATCH))] for domain, order in zip(train, orders)))
-    with torch.no_grad():
-        made = {"image_b": peer.to_b(test[0]), "image_a": peer.to_a(test[1])}
-    for name, true in (("image_b", test[1]), ("image_a", test[0])):
-        apart = (made[name] - true).numpy() / 2  # of values from 0 to 1
-        psnr = -10 * np.log10((apart**2).mean((1, 2, 3)))
-        print(f"{name}: l1 {np.abs(apart).mean():.4f}, psnr {psnr.mean():.2f} dB")
-    if args.out:
-        np.savez(args.out, **{name: array.permute(0, 2, 3, 1).numpy() for name, array in made.items()})
+            optimizer.param_groups[0]["lr"] = 2e-4 * (1 - step / steps)
+        peer.step(*(domain[list(itertools.islice(order, BATCH))] for domain, order in zip(domains, orders)))
 
+    def turned(pictures):
+        with torch.no_grad():
+            a, b = (torch.from_numpy(pictures[x]).permute(0, 3, 1, 2) for x in "ab")
+            made = {"b": peer.to_b(a), "a": peer.to_a(b)}
+        return {x: image.permute(0, 2, 3, 1).numpy() for x, image in made.items()}
 
-if __name__ == "__main__":
-    main()
+    return turned

@@ -1,4 +1,6 @@
-"""Translation by PyTorch's nn.Transformer: the train step, and, as a program, its BLEU beside that of a genjax run.
+"""Translation: the train step beside PyTorch's nn.Transformer, beam search beside transformers' Marian.
+
+As a program: the BLEU of nn.Transformer beside that of a genjax run.
 
 The program reads the recipe, the tokenizer and the data of a run, trains the peer on the very batches that the run has
 had, takes the mean of its last five snapshots, translates the validation split greedily, and scores it by sacreBLEU:
@@ -9,6 +11,7 @@ had, takes the mean of its last five snapshots, translates the validation split 
 
 import argparse
 import copy
+import dataclasses
 import time
 from pathlib import Path
 
@@ -18,6 +21,107 @@ from torch import nn
 from torch.nn import functional as F
 
 THREADS, SNAPSHOTS, ROWS = 2, 5, 128
+
+
+SIZES = {"layers": 3, "heads": 4, "width": 128, "hidden": 512}
+VOCABULARY, LENGTH, BATCH, BEAMS = 4096, 32, 64, 4
+
+
+def pair(precision: str = "float32"):
+    """The train step, a `Pair`. What is imported here is not there for the program."""
+    from peers import sides
+    from peers.pairs import Pair
+
+    from genjax.experiment import Data, Experiment, Optim, Train
+
+    device = sides.torch_device()
+    experiment = Experiment(
+        model=translation(order="pre", dropout=0.1),
+        data=Data(batch_size=BATCH),
+        optim=Optim(learning_rate=1e-3, b2=0.98, eps=1e-9),
+        train=Train(precision=precision),
+    )
+    ours = sides.training(experiment, texts())
+    model = Peer(VOCABULARY, 3, 4, 128, 512, 0.1, LENGTH).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    batch = {name: x.to(device) for name, x in tensors(texts().random_batch(BATCH)).items()}
+
+    @torch.compile
+    def smoothed(batch):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            return loss(model, batch, 0, 0.1)
+
+    def step():
+        optimizer.zero_grad()
+        smoothed(batch).backward()
+        optimizer.step()
+
+    theirs = sides.torch_training("nn.Transformer, torch.compile", [model], step)
+    shapes = f"3 + 3 layers, 4 heads, width 128, vocabulary {VOCABULARY}, {LENGTH} tokens, batch {BATCH}, {precision}"
+    return Pair("translation", ours, theirs, BATCH * LENGTH, "target tokens", shapes, precision)
+
+
+def beams(precision: str = "float32"):
+    """Beam search with caches on random weights, which are not likely to end a text: a `Pair`."""
+    import jax
+    from peers import sides
+    from peers.pairs import Pair, Side
+    from transformers import MarianConfig, MarianMTModel
+
+    from genjax.models.language.translation_options import TranslationOptions
+
+    rows, options = 16, TranslationOptions(beams=BEAMS)
+    model = translation(order="post", embedding_norm=False, logit_bias=True).resolve(texts()).on(jax.default_backend())
+    model = dataclasses.replace(model, dtype=precision)
+    params, _ = model.init(jax.random.key(0), texts())
+    source = {name: x for name, x in texts().random_batch(rows).items() if not name.startswith("target")}
+    search = jax.jit(lambda params: model.sample(params, {}, jax.random.key(0), source, options))
+    halves = {"layers": 3, "attention_heads": 4, "ffn_dim": 512}
+    config = MarianConfig(
+        vocab_size=VOCABULARY,
+        d_model=128,
+        **{f"{half}_{name}": size for half in ("encoder", "decoder") for name, size in halves.items()},
+        activation_function="relu",
+        scale_embedding=True,
+        max_position_embeddings=LENGTH,
+        pad_token_id=0,
+        decoder_start_token_id=0,
+        eos_token_id=0,
+        forced_eos_token_id=None,
+        attn_implementation="sdpa",
+    )
+    device = sides.torch_device()
+    peer = MarianMTModel(config).to(device, getattr(torch, precision)).eval()
+    given = {name: x.to(device) for name, x in tensors(source).items()}
+    new = LENGTH - 1
+    how = {"num_beams": BEAMS, "max_new_tokens": new, "min_new_tokens": new, "do_sample": False, "length_penalty": 0.6}
+    how |= {"attention_mask": (~beyond(given, "source")).long()}
+
+    def ours(count: int) -> None:
+        for _ in range(count):
+            jax.block_until_ready(search(params))
+
+    def theirs(count: int) -> None:
+        for _ in range(count):
+            peer.generate(given["source"], **how)
+
+    own = sum(x.size for x in jax.tree.leaves(params))
+    learned = sum(p.numel() for name, p in peer.named_parameters() if "embed_positions" not in name)
+    shapes = f"Marian, 3 + 3 layers, width 128, {BEAMS} beams, {rows} texts, {new} new tokens, {precision}"
+    both = Side("genjax", ours, own), Side("transformers Marian, SDPA", theirs, learned)
+    return Pair("beams", *both, rows * new, "tokens", shapes, precision)
+
+
+def translation(**fields):
+    from genjax.models import Translation
+
+    return Translation(**SIZES, positions="sinusoidal", embedding_scale=128**0.5, vocabulary=VOCABULARY, **fields)
+
+
+def texts():
+    from genjax.spec import DataSpec, Tokens
+
+    return DataSpec({name: Tokens((LENGTH,), VOCABULARY, ragged=True, end=0) for name in ("source", "target")})
 
 
 class Peer(nn.Module):
@@ -45,7 +149,7 @@ class Peer(nn.Module):
         return self.transformer.encoder(self.embed(source), src_key_padding_mask=padding)
 
     def decode(self, before, memory, padding):
-        seen = nn.Transformer.generate_square_subsequent_mask(before.shape[1], dtype=torch.bool)
+        seen = nn.Transformer.generate_square_subsequent_mask(before.shape[1], before.device, torch.bool)
         options = {"tgt_mask": seen, "tgt_is_causal": True, "memory_key_padding_mask": padding}
         return self.transformer.decoder(self.embed(before), memory, **options) @ self.embedding.weight.T
 
@@ -63,7 +167,8 @@ def loss(model: nn.Module, batch: dict[str, torch.Tensor], end: int, smoothing: 
 
 def beyond(batch: dict[str, torch.Tensor], name: str):
     """(B, T) True where a row is padding."""
-    return torch.arange(batch[name].shape[1]) >= batch[f"{name}_length"][:, None]
+    place = torch.arange(batch[name].shape[1], device=batch[name].device)
+    return place >= batch[f"{name}_length"][:, None]
 
 
 def tensors(batch: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

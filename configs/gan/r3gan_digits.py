@@ -1,6 +1,12 @@
 """R3GAN, conditional on the label, on scikit-learn's handwritten digits (8x8), the networks a CPU's size.
 
-genjax train r3gan_digits
+    genjax train r3gan_digits
+
+Time and result: 5 minutes of CPU time for the whole command (8 minutes beside other programs on the 2 cores, AMD EPYC,
+jax 0.10.2, 2026-11-26). By `genjax eval runs/r3gan_digits --metrics fd kid pr swd`, of 297 held-out digits and as many
+samples, real training digits in brackets: fd 0.36 (0.42), kid -0.017 (-0.016), precision 0.87 (0.87), recall 0.59
+(0.63), swd 30.4 (23). Digits of every class, of many hands (looked at): the mean distance between two samples of a
+class is 0.90 of that between two real digits of it. One seed.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

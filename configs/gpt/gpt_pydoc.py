@@ -6,6 +6,9 @@
 Time and result: 8 minutes on 2 CPU cores with other jobs beside (jax 0.10.2, 2026-11-22); validation loss 1.349 nats a
 byte, 1.945 bits a byte, on the first 500 windows (32,000 bytes) held out of Python 3.11.7's text; it differs between
 Python versions.
+
+Muon in place of AdamW, --optim.name muon, learns faster: with --train.steps 500 the loss is 1.709 nats a byte after
+110 s of CPU time, with AdamW 1.832 after 97 s (2 cores AMD EPYC with other jobs beside, 2026-11-26; one seed).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

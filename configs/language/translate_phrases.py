@@ -6,10 +6,11 @@
 
 Babel's phrases of other languages: --data.source phrases:en-fr
 
-After 1,000 of the 2,000 steps, all 1,137 validation pairs, beam 4 (2 cores AMD EPYC, shared, 2026-11-26): BLEU 95.9
-+- 0.9, chrF 95.0 +- 1.0 (95% intervals), 0.300 nats a token. Of 1,012 dates, units and amounts 91% are exactly right,
-of 125 unseen names 20% ("Fiji" is Fidschi, but "Americas" is Amerikisch). 1,300 steps, compilation and one evaluation
-took 332 s of CPU time: not quite 3 minutes of both cores.
+Measured by `genjax eval runs/translate_phrases --average 5` (2 cores AMD EPYC with other jobs beside, 2026-11-26): all
+1,137 validation pairs, beam 4, the mean of the last five checkpoints: BLEU 97.6 (95% interval 96.9 to 98.3), chrF 96.0
+(95.2 to 96.9), 88% of the translations exactly right, 0.266 nats a token; greedy BLEU 97.4, that of step 1,000 alone
+96.0. Of 979 phrases with a number 97% are exactly right, of 158 unseen names 33% ("Romanian" is Romanisch). Training
+took 467 s of CPU time, 4 minutes of both cores.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

@@ -32,7 +32,7 @@ from genjax.engine.step import all_turns
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
 from genjax.runs.check import resolve
-from genjax.spec import DataSpec
+from genjax.spec import DataSpec, Tokens
 
 __all__ = [
     "Cost",
@@ -42,6 +42,7 @@ __all__ = [
     "estimate",
     "exhausted_bytes",
     "extrapolate",
+    "longest_rows",
     "memory_bytes",
     "plan",
     "roofline",
@@ -68,8 +69,8 @@ def plan(
 
     `say` is told, in a line each, what takes its time.
 
-    Planned is the step in which every turn is due. Where it does not fit, the numbers are those of XLA's message,
-    and there is no cost.
+    Planned is the step in which every turn is due, of texts in buckets that of the longest ones. Where it does not fit,
+    the numbers are those of XLA's message, and there is no cost.
 
     Raises:
       UserError: no libtpu, a mesh or batch that does not fit the topology, data that is not described.
@@ -79,7 +80,7 @@ def plan(
         raise UsageError("`genjax plan` compiles the jit backend: leave --train.backend pmap out")
     chips = topology_devices(topology)
     spec = spec_without_data(experiment)
-    experiment = resolve(experiment, spec)
+    experiment = longest_rows(resolve(experiment, spec), spec)
     engine = Engine(experiment, spec, chips)
     kind = chips[0].device_kind
     chip = devices.find(kind)
@@ -109,6 +110,16 @@ def plan(
     say(f"compiled in {seconds:.0f} s: {'it fits; counting what it does' if result['fits'] else 'it does not fit'}")
     cost = count(experiment, spec, chips) if result["fits"] else None
     return result | estimate(cost, chip, engine, len(chips))
+
+
+def longest_rows(experiment: Experiment, spec: DataSpec) -> Experiment:
+    """The experiment with the batch size that its order gives the longest texts."""
+    order, data = experiment.data.order, experiment.data
+    longest = max((field.longest for field in spec.of_kind(Tokens).values()), default=0)
+    if order is None or not longest:
+        return experiment
+    rows = order.rows(order.lengths(longest)[-1], data.batch_size)
+    return dataclasses.replace(experiment, data=dataclasses.replace(data, batch_size=rows))
 
 
 def estimate(cost: Cost | None, chip: devices.Device | None, engine: Engine, num_devices: int) -> dict:

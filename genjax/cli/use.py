@@ -74,7 +74,12 @@ def sample(argv: list[str]) -> None:
     if args.out and place.suffix == ".npz":
         print(save_archive(place, watched, fields, number))
         return
-    if args.out and not printed and not place.suffix and any(isinstance(field, Image) for field in model.outputs(spec).values()):
+    if (
+        args.out
+        and not printed
+        and not place.suffix
+        and any(isinstance(field, Image) for field in model.outputs(spec).values())
+    ):
         print(save_pictures(place, watched, fields))
         return
     for part, (outputs, rows) in enumerate(drawn):
@@ -128,17 +133,20 @@ def export(argv: list[str]) -> None:
 
 @dataclasses.dataclass
 class EncodeArgs(RunArgs):
-    out: Path | None = None  # .npz, for --data.path; None = RUN/latents.npz
+    out: Path | None = None  # for --data.path: a folder, for data of any size, or .npz; None = RUN/codes or latents.npz
 
 
 def encode(argv: list[str]) -> None:
     """Encodes a run's data, once, by its first stage: the data of a model of its codes, such as latent diffusion.
 
-    genjax encode RUN [--out FILE] [--checkpoint latest|best|STEP] [--data.path PATH] [--recipe FILE]
+    genjax encode RUN [--out PLACE] [--checkpoint latest|best|STEP] [--data.path PATH] [--recipe FILE]
     """
     from genjax.evaluation import encoding
+    from genjax.spec import Latent
 
     run, rest = run_argument("encode", argv)
     args = parse(f"encode {run}", EncodeArgs, EncodeArgs(), rest)
-    file, words = encoding.encode(open_run(run, args, data=True), args.out or run / "latents.npz")
-    print(f"{file}: {words}, for --data.path")
+    opened = open_run(run, args, data=True)
+    default = "latents.npz" if isinstance(opened.engine.model.code, Latent) else "codes"
+    place, words = encoding.encode(opened, args.out or run / default)
+    print(f"{place}: {words}, for --data.path")

@@ -71,6 +71,8 @@ def _packed(dataset: Dataset) -> Dataset:
             f"--data.order packed: `{single[0]}` is one an example, but a row holds several: leave it out "
             "(--data.fields)"
         )
+    if ready := [name for name, field in texts.items() if field.packed]:
+        raise UsageError(f"--data.order packed: rows of `{ready[0]}` hold several texts as they are")
     packs = {split: Packs.of(source, fields, shuffle=split == "train") for split, source in dataset.splits.items()}
     packed = {name: dataclasses.replace(field, packed=True) for name, field in texts.items()}
     dataset = dataclasses.replace(dataset, spec=dataclasses.replace(dataset.spec, fields=packed))

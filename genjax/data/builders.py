@@ -12,7 +12,7 @@ from genjax.data.dataset import Source
 from genjax.data.kinds import Column, missing
 from genjax.data.text import Padded
 from genjax.data.tokenizers import Tokenizer
-from genjax.errors import UserError
+from genjax.errors import UserError, visible
 from genjax.experiment import Data
 from genjax.spec import Field, Image, Label, Mask, Real, Tokens
 
@@ -25,6 +25,7 @@ __all__ = [
     "build_tokens",
     "label_ids",
     "optional",
+    "require_trained",
     "with_channel",
 ]
 
@@ -86,6 +87,17 @@ def build_label(name: str, parts: list[Column], names: Sequence[str], place: str
     """Classes are numbered in the order of their values; `names`, where the data has them, are those of 0, 1, ..."""
     ids, names = label_ids(name, parts, names, place)
     return Label(len(names), tuple(names)), [Table({name: label_N}) for label_N in ids]
+
+
+def require_trained(name: str, built: Built, place: str) -> None:
+    """Raises UserError where a further split has a class that training lacks: it could never be told right."""
+    field, sources = built
+    first, *others = (source.arrays[name] for source in sources)
+    if strange := [k for label_N in others for k in np.setdiff1d(label_N, first)]:
+        raise UserError(
+            f"{place}: `{name}` has the class {visible(field.names[strange[0]])} outside of training, which no "
+            "training example has: correct it, or leave those rows out"
+        )
 
 
 def label_ids(

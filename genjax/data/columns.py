@@ -201,7 +201,10 @@ class _Builder:
         if ask.kind == "image":
             return builders.build_image(name, columns, self.data, place)
         if ask.kind == "label":
-            return builders.build_label(name, columns, self.names[name], place)
+            built = builders.build_label(name, columns, self.names[name], place)
+            if self.tokenizer is not None:  # texts are classified; pictures are made of classes that training has
+                builders.require_trained(name, built, place)
+            return built
         if ask.kind == "tokens":
             return builders.build_tokens(name, columns, place)
         if ask.kind == "mask":

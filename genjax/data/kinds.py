@@ -15,7 +15,7 @@ __all__ = ["FIELD", "LABELS", "Asked", "Column", "asked", "kind_of", "missing"]
 KINDS = ("image", "label", "text", "tokens", "real", "mask")
 LABELS = ("label", "labels", "class", "category", "y")
 RESERVED = ("index", "valid", "mask", "bytes", "starts")  # arrays of a batch that are no field of the data
-COMPANIONS = ("_length", "_present", "_segment")
+COMPANIONS = ("_length", "_present", "_segment", "_answer", "_choice")
 FIELD = re.compile(r"[^\W\d][\w.-]*")
 MOST_CLASSES = 10_000
 

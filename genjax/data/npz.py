@@ -72,7 +72,7 @@ def npz(data: Data, place: Path, tokenizer: Tokenizer | None = None) -> Dataset:
         columns[key if name in columns else name] = array
     if not splits["train"]:
         raise UserError(f"{place}: has no array for training; it has {', '.join(list(archive)[:9]) or 'nothing'}")
-    unused = [*odd]
+    unused, asked_for = [*odd], {entry.partition("=")[2].partition(":")[0] for entry in data.fields}
     if images := [columns["image"] for columns in splits.values() if "image" in columns]:
         with_channel(images, str(place))
     for split, columns in splits.items():
@@ -85,6 +85,9 @@ def npz(data: Data, place: Path, tokenizer: Tokenizer | None = None) -> Dataset:
             array = columns.pop(name)
             if name in NAMES.values():
                 raise UserError(f"{place}: {count} {_plural(columns)}, but {array.size} {name}s for them ({split})")
+            if name in asked_for:
+                rows = len(array) if array.ndim else "no"
+                raise UserError(f"{place}: `{name}` has {rows} rows, where the others have {count} ({split})")
             unused.append(name)
         splits[split] = _with_companions(columns, place)
     for name in NAMES.values():

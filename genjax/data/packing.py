@@ -76,6 +76,9 @@ class Packs:
             tokens_BT[at] = read[name][text_K, _place(length_M)]
             segment_BT[at] = nth_M[text_K] + 1
             batch |= {name: tokens_BT, f"{name}_length": length_B, f"{name}_segment": segment_BT}
+            if field.answers:
+                batch[f"{name}_answer"] = np.zeros(tokens_BT.shape, bool)
+                batch[f"{name}_answer"][at] = read[f"{name}_answer"][text_K, _place(length_M)]
         return batch
 
 

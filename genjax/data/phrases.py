@@ -41,8 +41,10 @@ def phrases(data: Data, place: str, tokenizer: Tokenizer | None = None) -> Datas
     except (ValueError, babel.UnknownLocaleError):
         raise UsageError(f"--data.source phrases:{place}: name two languages of CLDR, as in phrases:en-de") from None
     pairs = {**_written(first, second), **_names(first, second)}
-    pairs = {source: target for source, target in pairs.items() if max(len(source), len(target)) <= LONGEST}
-    columns = {"source": objects(list(pairs)), "target": objects(list(pairs.values()))}
+    pairs = [pair for pair in pairs.items() if max(map(len, pair)) <= LONGEST]
+    mixed = [pairs[n] for n in np.random.default_rng(0).permutation(len(pairs))]  # the first show every kind
+    sources, targets = zip(*mixed)
+    columns = {"source": objects(sources), "target": objects(targets)}
     kinds = dict.fromkeys(columns, "text")
     return columns_dataset(data, f"phrases:{place}", {"train": columns}, tokenizer, kinds=kinds)
 

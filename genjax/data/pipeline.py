@@ -68,11 +68,15 @@ def split_batches(
     rows: Rows | None = None,
     examples: int | None = None,
     workers: int = 2,
+    follow: bool = False,
 ) -> Iterator[Batch]:
     """A split, or its first `examples`, in order, once, and not augmented.
 
-    The last batch is filled up with the split's last row; `valid` (B,) is False there, and where an
-    unreadable file was replaced. For windows of text, `bytes` (B, T) counts the UTF-8 bytes of the targets.
+    With `follow`, data that is trained on in streams is cut into as many pieces as a batch has rows: row b reads piece
+    b, window by window.
+
+    The last batch is filled up with the split's last row; `valid` (B,) is False there, and where an unreadable file was
+    replaced. For windows of text, `bytes` (B, T) counts the UTF-8 bytes of the targets.
 
     Raises UserError where the data has no such split.
     """
@@ -82,19 +86,20 @@ def split_batches(
     count = len(source) if examples is None else min(examples, len(source))
     tokens = dataset.spec.fields.get("tokens")
     counted = tokenizer is not None and isinstance(tokens, Tokens) and tokens.shifted
-    added = [name for name in dataset.order.adds if name != "valid"]
+    added, steps = [name for name in dataset.order.adds if name != "valid"], -(-count // batch_size)
+    streams = follow and "starts" in added
 
     def batch(step: int) -> Batch:
         place_B = _places(batch_size, rows)
-        position_B = step * batch_size + place_B
+        position_B = place_B * steps + step if streams else step * batch_size + place_B
         read = source.gather(np.minimum(position_B, count - 1))
         read["valid"] = (position_B < count) & read.get("valid", True)
         if counted:
             read["bytes"] = tokenizer.byte_lengths[read["tokens"][:, 1:]]
-        read |= {name: np.ones(len(place_B), bool) for name in added}
+        read |= {name: np.full(len(place_B), not streams or step == 0) for name in added}
         return {"index": place_B.astype(np.int32), **read}
 
-    return _read_ahead(batch, 0, -(-count // batch_size), workers)
+    return _read_ahead(batch, 0, steps, workers)
 
 
 def validation_batches(

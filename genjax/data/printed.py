@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from genjax.data import readers
-from genjax.data.columns import columns_dataset
+from genjax.data.captions import WORDS
+from genjax.data.columns import columns_dataset, objects
 from genjax.data.dataset import Dataset, hold_out
 from genjax.data.npz import handwritten
 from genjax.data.tokenizers import Tokenizer
@@ -31,7 +32,8 @@ def printed_digits(data: Data, place: str, tokenizer: Tokenizer | None = None) -
     """Scikit-learn's 1797 handwritten digits, enlarged to 16x16 pixels, each beside the same digit printed.
 
     --data.fields chooses among `handwritten`, `printed` (in one of 18 fonts that matplotlib brings along, a seeded
-    draw), `plain` (always in bold DejaVu Sans) and `label`. Training and validation are those of the source `digits`.
+    draw), `plain` (always in bold DejaVu Sans), `word` (the digit's name in letters) and `label`. Training and
+    validation are those of the source `digits`.
     """
     image_NHWC, label_N = handwritten()
     fonts_N = np.random.Generator(np.random.Philox(0)).integers(len(FONTS), size=len(label_N))
@@ -40,11 +42,12 @@ def printed_digits(data: Data, place: str, tokenizer: Tokenizer | None = None) -
         "handwritten": resize_array(image_NHWC, SIDE),
         "printed": np.stack([drawn[FONTS[font], digit] for font, digit in zip(fonts_N, label_N)]),
         "plain": np.stack([drawn[PLAIN, digit] for digit in label_N]),
+        "word": objects([WORDS[digit] for digit in label_N]),
         "label": label_N,
     }
     held = zip(("train", "validation"), hold_out(len(label_N), 297 / 1797, place))
     splits = {split: {name: column[ids] for name, column in columns.items()} for split, ids in held}
-    return columns_dataset(data, place, splits)
+    return columns_dataset(data, place, splits, tokenizer, kinds={"word": "text"})
 
 
 def _drawn(font: str, digit: str) -> np.ndarray:

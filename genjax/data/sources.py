@@ -5,14 +5,18 @@ import math
 from pathlib import Path
 
 from genjax.data import (  # noqa: F401  (they register themselves)
+    captions,
+    codes,
     corpus,
     earthquakes,
     folders,
     hf,
+    languages,
     npz,
     parallel,
     phrases,
     printed,
+    pysource,
     readers,
     symbols,
     tables,

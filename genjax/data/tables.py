@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genjax.data import readers
+from genjax.data import instructions, readers
 from genjax.data.columns import columns_dataset, objects
 from genjax.data.dataset import Dataset
 from genjax.data.images import SUFFIXES
@@ -31,7 +31,8 @@ def table(data: Data, place: Path, tokenizer: Tokenizer | None = None) -> Datase
 
     A column named label, class or category becomes a label, one of numbers numbers, one of image files (relative to
     the table) images, any other text. An empty cell is a missing label, number or image; rows with an empty text are
-    left out. `file_name`, `filename`, `file` and `path` become `image` where they are image files.
+    left out. `file_name`, `filename`, `file` and `path` become `image` where they are image files. `prompt` and
+    `answer`, or `messages` alone, are instructions: see `genjax.data.instructions`.
 
     A .tsv file has one row a line, without quotes; .csv files are quoted as spreadsheets do it. The first line names
     the columns if its cells are different plain names and some cell of the lines that follow is not; or if
@@ -42,6 +43,8 @@ def table(data: Data, place: Path, tokenizer: Tokenizer | None = None) -> Datase
       UserError: rows of unequal numbers of cells, JSON that is no object, a picture that is not there.
     """
     columns, notes = read_table(place, [entry.partition("=")[2].partition(":")[0] for entry in data.fields])
+    if not data.fields and instructions.are(columns):
+        return instructions.instructions(data, str(place), columns, tokenizer)
     return columns_dataset(
         data, str(place), {"train": with_files(columns, place.parent, str(place))}, tokenizer, notes=notes
     )

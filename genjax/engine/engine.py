@@ -155,17 +155,24 @@ class Engine:
 
     @functools.cached_property
     def _evaluate(self) -> Callable:
-        def evaluate(state: TrainState, batch: dict) -> dict[str, Term]:
+        def evaluate(state: TrainState, batch: dict) -> tuple[dict[str, Term], Tree]:
             key = jax.random.fold_in(run_key(self.experiment.train.seed, EVAL), batch["offset"])
             batch = {name: value for name, value in batch.items() if name != "offset"}
-            return self.model.evaluate(*states.averaged(state), batch, key)
+            return self.model.follow(*states.averaged(state), batch, key)
 
         return self.jit(evaluate, out_shardings=self._replicated)
 
     def evaluate(self, state: TrainState, batch: dict[str, np.ndarray], offset: int) -> dict[str, Term]:
         """The model's metrics over one batch, whose first row is example `offset` of its split."""
+        return self.follow(state, batch, offset)[0]
+
+    def follow(
+        self, state: TrainState, batch: dict[str, np.ndarray], offset: int
+    ) -> tuple[dict[str, Term], TrainState]:
+        """`evaluate`, and the state for the batch after this one."""
         with jax.set_mesh(self.mesh):
-            return jax.device_get(self._evaluate(state, self.put_global(batch) | {"offset": np.int32(offset)}))
+            metrics, carried = self._evaluate(state, self.put_global(batch) | {"offset": np.int32(offset)})
+        return jax.device_get(metrics), state.replace(model_state={**state.model_state, **carried})
 
     @functools.cached_property
     def _sample(self) -> Callable:

@@ -5,15 +5,19 @@ step (lazy regularization) or once in five (a critic ratio) follows the same sch
 """
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from genjax.errors import UsageError
 from genjax.experiment import EntryOptim, Optim
-from genjax.models.base import Turn
+from genjax.models.base import Tree, Turn
+from genjax.nn.matrices import matrix
 
 __all__ = ["decay_mask", "lazily", "of_entry", "schedule", "transform"]
 
@@ -63,9 +67,9 @@ def schedule(optim: EntryOptim, steps: int) -> optax.Schedule:
 def transform(optim: EntryOptim) -> optax.GradientTransformation:
     """Gradient -> direction of descent, to be multiplied by -learning_rate.
 
-    Raises UsageError for weight decay with another optimizer than AdamW.
+    Raises UsageError for weight decay with another optimizer than AdamW and Muon.
     """
-    if optim.weight_decay and optim.name != "adamw":
+    if optim.weight_decay and optim.name not in ("adamw", "muon"):
         raise UsageError(
             f"weight_decay {optim.weight_decay} is AdamW's decoupled decay, not one of {optim.name}: set --optim.name "
             "adamw, or --optim.weight-decay 0"
@@ -73,12 +77,41 @@ def transform(optim: EntryOptim) -> optax.GradientTransformation:
     direction = {
         "adam": lambda: optax.scale_by_adam(optim.b1, optim.b2, optim.eps),
         "adamw": lambda: optax.scale_by_adam(optim.b1, optim.b2, optim.eps),
+        "muon": lambda: _muon(optim),
         "rmsprop": lambda: optax.scale_by_rms(optim.decay, optim.eps, eps_in_sqrt=False),
         "sgd": lambda: optax.trace(optim.momentum),
     }[optim.name]()
     clip = [optax.clip_by_global_norm(optim.clip_norm)] if optim.clip_norm else []
     decay = [optax.add_decayed_weights(optim.weight_decay, decay_mask)] if optim.weight_decay else []
     return optax.chain(*clip, direction, *decay)
+
+
+def _muon(optim: EntryOptim) -> optax.GradientTransformation:
+    """Muon (Jordan 2024) for matrices, with updates of Adam's size (Liu et al. 2025, equation 4); Adam for the rest.
+
+    Embeddings, positions and heads are no matrices between features, and stay with Adam, as the author has it.
+    """
+
+    def each(change: Callable, updates: Tree) -> Tree:
+        """What `change` makes of (its axes as a matrix, or None; array)."""
+
+        def of(path, array):
+            place = jax.tree_util.keystr(path, simple=True, separator="/")
+            return change(None if "head/" in place else matrix(place, array.shape), array)
+
+        return jax.tree_util.tree_map_with_path(of, updates)
+
+    def axes(updates: Tree) -> Tree:
+        return each(lambda found, x: optax.contrib.MuonDimensionNumbers(found.inputs, found.outputs), updates)
+
+    def sized(updates: Tree, params: Tree) -> Tree:
+        sizes = lambda found, x: (math.prod(x.shape[axis] for axis in part) for part in found[1:])  # noqa: E731
+        return each(lambda found, x: 0.2 * max(sizes(found, x)) ** 0.5 * x, updates)
+
+    orthogonal = optax.chain(optax.contrib.scale_by_muon(weight_dimension_numbers=axes), optax.stateless(sized))
+    adam = optax.scale_by_adam(optim.b1, optim.b2, optim.eps)
+    kinds = functools.partial(each, lambda found, x: "rest" if found is None else "matrix")
+    return optax.partition({"matrix": orthogonal, "rest": adam}, kinds)
 
 
 def decay_mask(params) -> dict:

@@ -60,6 +60,7 @@ class Comparison:
         if not metrics:
             return 0
         count, names = 0, seen(metrics)
+        beside = {"label", *(key for metric in metrics if metric.over_features for key in metric.beside)}
         digests = {name: hashlib.sha256(self.extractor.key.encode()) for name in names}
         kept: dict[str, list[Batch]] = {name: [] for name in names}
         for batch in read():
@@ -68,7 +69,7 @@ class Comparison:
                 image = pixels(batch[name])
                 digests[name].update(b"" if kept[name] else f"{image.shape[1:]}".encode())
                 digests[name].update(image.tobytes())
-                kept[name].append({key: batch[key] for key in (f"{name}_present", "label") if key in batch})
+                kept[name].append({key: batch[key] for key in (f"{name}_present", *beside) if key in batch})
             for metric in metrics:
                 if not metric.over_features:
                     getattr(metric, verb)(batch)

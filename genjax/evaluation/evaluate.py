@@ -1,5 +1,6 @@
 """How good a state is, on the run's own data and in its tasks: the model's sums over a split, metrics on samples."""
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -10,10 +11,12 @@ from genjax.data import Dataset, load, require_unchanged, split_batches
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState
 from genjax.errors import UserError
+from genjax.evaluation.baseline import bag_of_words
 from genjax.evaluation.measure import Measure
 from genjax.evaluation.table import Row, rows
 from genjax.experiment import Task
 from genjax.models.base import SampleOptions
+from genjax.spec import DataSpec, Tokens
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -36,6 +39,7 @@ class Evaluation:
         """
         self.engine = engine
         self.sheets: dict[str, np.ndarray] = {}  # by `table`: samples beside the training images most like them
+        self.baselines: dict[str, dict[str, float]] = {}
         config, model = engine.experiment.eval, engine.model
         own = Task(split=split, examples=config.examples, metrics=(*model.metrics, *config.metrics))
         self.parts = {"": _part(engine, dataset, own, options)}
@@ -53,7 +57,7 @@ class Evaluation:
         """
         values = {}
         for prefix, part in self.parts.items():
-            measured = _sums(self.engine, state, part.dataset, part.task) | part.measure(state)
+            measured = _sums(self.engine, state, part.dataset, part.task) | self._baseline(prefix) | part.measure(state)
             values |= {f"{prefix}{metric}": value for metric, value in measured.items()}
         return values
 
@@ -70,13 +74,20 @@ class Evaluation:
         """
         table, first = [], self.engine.experiment.train.seed
         for prefix, part in self.parts.items():
-            sums = _sums(self.engine, state, part.dataset, part.task)
+            sums = _sums(self.engine, state, part.dataset, part.task) | self._baseline(prefix)
             drawn = [sums | part.measure(state, (first + i) % 2**32, watch) for i in range(seeds)]
             self.sheets |= {prefix + name: sheet for name, sheet in part.measure.alike().items()}
             table += [
                 row._replace(name=prefix + row.name) for row in rows(drawn, part.measure.floor() if floor else {})
             ]
         return table
+
+    def _baseline(self, prefix: str) -> dict[str, float]:
+        """Of a part, measured once; {} where the model names none."""
+        part, fields = self.parts[prefix], self.engine.model.baseline
+        if fields and prefix not in self.baselines:
+            self.baselines[prefix] = bag_of_words(part.dataset, part.task.split, *fields, part.task.examples)
+        return self.baselines.get(prefix, {})
 
     @property
     def signatures(self) -> tuple[str, ...]:
@@ -94,19 +105,36 @@ def _part(engine: Engine, dataset: Dataset, task: Task, options: SampleOptions |
     if task.data is not None:
         tokenizer = dataset.tokenizer
         dataset = load(task.data, tokenizer=tokenizer)
-        require_unchanged(dataset, engine.spec, tokenizer)
+        require_unchanged(dataset, _laid_out(engine.spec, dataset.spec), tokenizer)
     if task.split not in dataset.splits:
         raise UserError(f"there is no {task.split} split; this data has {', '.join(dataset.splits)}")
     return _Part(task, dataset, Measure(engine, dataset, task.split, task.metrics, task.data, options))
 
 
+def _laid_out(spec: DataSpec, other: DataSpec) -> DataSpec:
+    """The fields of a run as a task's data may have them: the same tokens, in rows of another kind.
+
+    Raises UserError where a row of one text is longer than the model has learned to read.
+    """
+    fields = dict(spec.fields)
+    for name, field in spec.of_kind(Tokens).items():
+        there = other.fields.get(name)
+        if isinstance(there, Tokens) and (there.shifted, type(there)) == (field.shifted, type(field)):
+            if there.longest > field.longest and not there.packed:
+                raise UserError(f"`{name}` has {there.longest} tokens, and the model reads {field.longest}")
+            layout = {key: getattr(there, key) for key in ("lengths", "ragged", "packed", "answers", "choices")}
+            fields[name] = dataclasses.replace(field, **layout)
+    return dataclasses.replace(spec, fields=fields)
+
+
 def _sums(engine: Engine, state: TrainState, dataset: Dataset, task: Task) -> dict[str, float]:
     totals, counts, scales = defaultdict(float), defaultdict(float), {}
     batch_size = engine.experiment.data.batch_size
-    batches = split_batches(dataset, task.split, batch_size, rows=engine.rows, examples=task.examples)
+    batches = split_batches(dataset, task.split, batch_size, rows=engine.rows, examples=task.examples, follow=True)
     for number, batch in enumerate(batches):
-        for name, (total, count, scale) in engine.evaluate(state, batch, number * batch_size).items():
-            totals[name] += float(total)  # float64 on the host: float32 sums lose digits over many batches
+        terms, state = engine.follow(state, batch, number * batch_size)
+        for name, (total, count, scale) in terms.items():
+            totals[name] += np.float64(total)  # on the host: float32 sums lose digits over many batches
             counts[name] += float(count)
             scales[name] = float(scale)
     counted = [name for name in totals if counts[name]]

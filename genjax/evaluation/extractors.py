@@ -10,7 +10,10 @@ from genjax.spec import Field, Image
 
 __all__ = ["extractor_for"]
 
-DIGITS = Image(8, 8, 1)  # the embedded ones, as they are
+SHIPPED = {  # source -> the pictures as they are, and the extractor that knows them
+    "digits": (Image(8, 8, 1), "digits"),
+    "captioned_digits": (Image(8, 16, 1), "digit_pairs"),
+}
 
 
 def extractor_for(
@@ -32,8 +35,8 @@ def extractor_for(
     kinds = list(dict.fromkeys(field for field in fields.values() if isinstance(field, Image)))
     if features is None and "fid" in names:
         features = "inception"
-    if features is None and data.path is None and data.source == "digits" and kinds == [DIGITS]:
-        features = "digits"
+    if features is None and data.path is None and data.source in SHIPPED and kinds == [SHIPPED[data.source][0]]:
+        features = SHIPPED[data.source][1]
     if features is None and set(names) == {"diversity"}:
         features = "random"  # it compares no two sets: any eyes see whether samples are alike
     if features is None:

@@ -1,81 +1,129 @@
-"""`AutoencoderKL` of diffusers, Stable Diffusion's first stage, as parameters of a VAE with a SpatialAutoencoder."""
+"""`AutoencoderKL` of diffusers, Stable Diffusion's first stage, as a VAE with a SpatialAutoencoder, and back."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from genjax.errors import UserError
+from genjax.interop.blocks import cross_attention
+from genjax.interop.family import Family, Row, plain
+from genjax.interop.settings import fixed, flag, whole
+from genjax.networks.spatial_autoencoder import SpatialAutoencoder, groups_of
 
-__all__ = ["from_diffusers"]
+__all__ = ["AUTOENCODER_KL"]
 
-Tree = dict[str, dict | np.ndarray]
+FIXED = {"act_fn": "silu", "mid_block_add_attention": True}
 
 
-def from_diffusers(tensors: Mapping[str, np.ndarray], likelihood: str = "gaussian") -> Tree:
-    """The params {"encoder": ..., "decoder": {"network": ...}} of a VAE with the same widths and blocks, float32.
+def fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    widths = config.get("block_out_channels")
+    if not isinstance(widths, list) or not all(type(width) is int and width > 0 for width in widths) or not widths:
+        raise UserError(f"its block_out_channels are {str(widths)[:40]}, and must be positive whole numbers")
+    fixed(config, FIXED | types(len(widths)) | {"norm_num_groups": groups(widths)})
+    convs = flag(config, "use_quant_conv", True)
+    fixed(config, {"use_post_quant_conv": convs})
+    network = SpatialAutoencoder(tuple(widths), whole(config, "layers_per_block", 1), convs)
+    return {"latent": whole(config, "latent_channels", 4), "network": network}
 
-    Weights without quant_conv and post_quant_conv, such as Stable Diffusion 3's and Flux's, are those of
-    SpatialAutoencoder(latent_convs=False).
 
-    Args:
-      tensors: name -> array, as in diffusion_pytorch_model.safetensors of a folder `vae`, such as
-        "encoder.conv_in.weight". The attention's names of before diffusers 0.14 (query, key, value, proj_attn) are
-        understood as well.
-      likelihood: of the VAE. "gaussian" has a log_sigma, which only its loss reads and the file doesn't have: it gets
-        the 0 of its initialization.
+def types(levels: int) -> dict[str, Any]:
+    return {"down_block_types": ["DownEncoderBlock2D"] * levels, "up_block_types": ["UpDecoderBlock2D"] * levels}
 
-    Raises:
-      UserError: a tensor is missing.
-    """
 
-    def get(name: str) -> np.ndarray:
-        old = name.replace("to_out.0", "proj_attn").replace("to_q", "query").replace("to_k", "key")
-        for known in (name, old.replace("to_v", "value")):
-            if known in tensors:
-                return np.asarray(tensors[known], np.float32)
-        raise UserError(f"the autoencoder's weights lack the tensor '{name}': are they an AutoencoderKL of diffusers?")
+def groups(widths: tuple[int, ...] | list[int]) -> int:
+    """Of all normalizations. Raises UserError where ours have different numbers of them."""
+    found = {groups_of(width) for width in widths}
+    if len(found) > 1:
+        raise UserError(f"it has one number of groups for all normalizations, and widths {list(widths)} have {found}")
+    return found.pop()
 
-    def conv(name: str) -> Tree:
-        return {"kernel": get(f"{name}.weight").transpose(2, 3, 1, 0), "bias": get(f"{name}.bias")}
 
-    def dense(name: str) -> Tree:
-        weight = get(f"{name}.weight")
-        return {"kernel": weight.reshape(weight.shape[:2]).T, "bias": get(f"{name}.bias")}  # 1x1 convolutions once
+def config(model: Any, end: int | None) -> dict[str, Any]:
+    """Raises UserError for another network, and for pixels that are logits."""
+    network = model.network
+    if not isinstance(network, SpatialAutoencoder) or model.likelihood == "bernoulli":
+        raise UserError(
+            f"it is a SpatialAutoencoder of likelihood gaussian or mse, not a {type(network).__name__} of likelihood "
+            f"{model.likelihood}"
+        )
+    return FIXED | {
+        "_class_name": "AutoencoderKL",
+        "in_channels": model.image_shape[-1],
+        "out_channels": model.image_shape[-1],
+        "latent_channels": model.latent,
+        "block_out_channels": list(network.widths),
+        "layers_per_block": network.blocks,
+        "norm_num_groups": groups(network.widths),
+        "use_quant_conv": network.latent_convs,
+        "use_post_quant_conv": network.latent_convs,
+        "sample_size": model.image_shape[0],
+        **types(len(network.widths)),
+    }
 
-    def norm(name: str) -> Tree:
-        return {"norm": {"scale": get(f"{name}.weight"), "bias": get(f"{name}.bias")}}
 
-    def block(name: str) -> Tree:
-        tree = {part: norm(f"{name}.{part}") for part in ("norm1", "norm2")}
-        tree |= {part: conv(f"{name}.{part}") for part in ("conv1", "conv2")}
-        return tree | ({"shortcut": conv(f"{name}.conv_shortcut")} if f"{name}.conv_shortcut.weight" in tensors else {})
+def conv(ours: str, theirs: str) -> list[Row]:
+    """(h, w, in, out) here, (out, in, h, w) there."""
+    weight = (f"{theirs}.weight",)
+    kernel = Row(f"{ours}/kernel", weight, lambda x: x.transpose(2, 3, 1, 0), lambda x: (x.transpose(3, 2, 0, 1),))
+    return [kernel, plain(f"{ours}/bias", f"{theirs}.bias")]
 
-    def middle(name: str) -> Tree:
-        heads = {"query": "to_q", "key": "to_k", "value": "to_v", "out": "to_out.0"}
-        attention = {ours: dense(f"{name}.attentions.0.{theirs}") for ours, theirs in heads.items()}
-        del attention["key"]["bias"]  # without effect: see nn.attend.Attend
-        attention["norm"] = norm(f"{name}.attentions.0.group_norm")
-        return {"attention": attention} | {f"block_{i}": block(f"{name}.resnets.{i}") for i in (0, 1)}
 
-    def count(prefix: str) -> int:
-        return 1 + max((int(n[len(prefix) :].split(".")[0]) for n in tensors if n.startswith(prefix)), default=-1)
+def norm(ours: str, theirs: str) -> list[Row]:
+    return [plain(f"{ours}/norm/scale", f"{theirs}.weight"), plain(f"{ours}/norm/bias", f"{theirs}.bias")]
 
-    def half(side: str, path: str) -> Tree:
-        levels = count(f"{side}.{path}_blocks.")
-        tree = {part: conv(f"{side}.{part}") for part in ("conv_in", "conv_out")}
-        tree |= {"norm_out": norm(f"{side}.conv_norm_out"), "middle": middle(f"{side}.mid_block")}
-        for i in range(levels):
-            stage = f"{side}.{path}_blocks.{i}"
-            level = i if path == "down" else levels - 1 - i
-            for j in range(count(f"{stage}.resnets.")):
-                tree[f"level_{level}_block_{j}"] = block(f"{stage}.resnets.{j}")
-            if i < levels - 1:  # we name a change of resolution by the finer-to-coarser number of its lower level
-                lower = level + (path == "down")
-                tree[f"{path}_{lower}"] = conv(f"{stage}.{path}samplers.0.conv")
-        return tree
 
-    encoder, decoder = half("encoder", "down"), half("decoder", "up")
-    if any(name.startswith(("quant_conv.", "post_quant_conv.")) for name in tensors):
-        encoder["quantize"], decoder["dequantize"] = conv("quant_conv"), conv("post_quant_conv")
-    log_sigma = {"log_sigma": np.zeros((), np.float32)} if likelihood == "gaussian" else {}
-    return {"encoder": encoder, "decoder": {"network": decoder, **log_sigma}}
+def block(ours: str, theirs: str, shortcut: bool = False) -> list[Row]:
+    found = [row for n in (1, 2) for row in norm(f"{ours}/norm{n}", f"{theirs}.norm{n}")]
+    found += [row for n in (1, 2) for row in conv(f"{ours}/conv{n}", f"{theirs}.conv{n}")]
+    return found + (conv(f"{ours}/shortcut", f"{theirs}.conv_shortcut") if shortcut else [])
+
+
+def attention(ours: str, theirs: str) -> list[Row]:
+    """Its matrices were once convolutions of 1x1."""
+    names = tuple(f"{theirs}.to_{x}" for x in "qkv")
+
+    def flat(row: Row) -> Row:
+        return row._replace(join=lambda x, *rest: row.join(x.reshape(x.shape[:2]), *rest))
+
+    return [flat(row) for row in cross_attention(ours, names, f"{theirs}.to_out.0", bias=True)]
+
+
+def half(model: Any, side: str, ours: str, path: str) -> list[Row]:
+    widths, blocks = model.network.widths, model.network.blocks + (path == "up")
+    levels, at = len(widths), f"{side}.mid_block"
+    found = [row for part in ("conv_in", "conv_out") for row in conv(f"{ours}/{part}", f"{side}.{part}")]
+    found += norm(f"{ours}/norm_out", f"{side}.conv_norm_out")
+    found += attention(f"{ours}/middle/attention", f"{at}.attentions.0")
+    found += norm(f"{ours}/middle/attention/norm", f"{at}.attentions.0.group_norm")
+    found += [row for n in (0, 1) for row in block(f"{ours}/middle/block_{n}", f"{at}.resnets.{n}")]
+    width = widths[0] if path == "down" else widths[-1]
+    for i in range(levels):
+        stage, level = f"{side}.{path}_blocks.{i}", i if path == "down" else levels - 1 - i
+        for j in range(blocks):
+            found += block(f"{ours}/level_{level}_block_{j}", f"{stage}.resnets.{j}", shortcut=width != widths[level])
+            width = widths[level]
+        if i < levels - 1:  # we name a change of resolution by the finer-to-coarser number of its lower level
+            found += conv(f"{ours}/{path}_{level + (path == 'down')}", f"{stage}.{path}samplers.0.conv")
+    return found
+
+
+def rows(model: Any) -> list[Row]:
+    """A Gaussian likelihood has a log_sigma, which only its loss reads and a file doesn't have: 0, as it starts."""
+    found = half(model, "encoder", "encoder", "down") + half(model, "decoder", "decoder/network", "up")
+    if model.network.latent_convs:
+        found += conv("encoder/quantize", "quant_conv") + conv("decoder/network/dequantize", "post_quant_conv")
+    if model.likelihood == "gaussian":
+        found.append(Row("decoder/log_sigma", (), lambda: np.zeros((), np.float32), lambda x: ()))
+    return found
+
+
+AUTOENCODER_KL = Family(
+    name="AutoencoderKL",
+    style={"conditional": False},
+    fields=fields,
+    config=config,
+    rows=rows,
+    old=(("to_out.0", "proj_attn"), ("to_q", "query"), ("to_k", "key"), ("to_v", "value")),
+    file="diffusion_pytorch_model.safetensors",
+)

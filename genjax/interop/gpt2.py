@@ -1,75 +1,104 @@
-"""GPT-2's published weights (Hugging Face's names, as in model.safetensors) as parameters of `GPT`."""
+"""GPT-2 of Hugging Face's transformers (`GPT2LMHeadModel`), as `GPT` and back."""
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
+from genjax.interop.blocks import PLAIN, norm
+from genjax.interop.family import Family, Row, head, plain, table
+from genjax.interop.settings import activation, activation_name, fixed, flag, number, whole
+from genjax.networks.transformer import Config
 
-from genjax.errors import UserError
+__all__ = ["GPT2"]
 
-__all__ = ["from_huggingface"]
-
-Tree = dict[str, dict | np.ndarray]
+FIXED = {"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
 
 
-def from_huggingface(tensors: Mapping[str, np.ndarray], heads: int, vocabulary_multiple: int = 128) -> Tree:
-    """The params {"decoder": ...} of GPT(layers, heads, width) with its defaults otherwise, float32.
-
-    Where the weights have a head of their own, the params have it too, and the model needs tied=False.
-
-    Args:
-      tensors: name -> array, such as "transformer.h.0.attn.c_attn.weight"; the first word may be missing.
-        Linear layers are (in, out), GPT-2's own layout, but for "lm_head.weight" (vocabulary, width), which is the
-        embedding once more, or absent, where the head is tied.
-      heads: 12 (124M), 16 (355M), 20 (774M), 25 (1.5B).
-      vocabulary_multiple: as in the model; the added rows are 0 and never drawn.
-
-    Raises:
-      UserError: a tensor is missing, or heads do not divide the width.
-    """
-    tensors = {name.removeprefix("transformer."): value for name, value in tensors.items()}
-
-    def get(name: str) -> np.ndarray:
-        if name not in tensors:
-            raise UserError(f"GPT-2 weights lack the tensor '{name}': is this a GPT-2 checkpoint of Hugging Face?")
-        return np.asarray(tensors[name], np.float32)
-
-    layers = 1 + max((int(n.split(".")[1]) for n in tensors if n.startswith("h.")), default=0)
-
-    def stack(name: str) -> np.ndarray:
-        return np.stack([get(f"h.{layer}.{name}") for layer in range(layers)])
-
-    def norm(read, name: str) -> Tree:
-        return {"scale": read(f"{name}.weight"), "bias": read(f"{name}.bias")}
-
-    def linear(name: str) -> Tree:
-        return {"kernel": stack(f"{name}.weight"), "bias": stack(f"{name}.bias")}
-
-    embedding = get("wte.weight")
-    width = embedding.shape[1]
-    if width % heads:
-        raise UserError(f"{heads} heads do not divide the width {width} of these GPT-2 weights")
-    size = width // heads
-
-    # Columns of c_attn are (q, k, v) x heads x head size; ours are heads x (q, k, v) x head size.
-    qkv, out = linear("attn.c_attn"), linear("attn.c_proj")
-    qkv["kernel"] = qkv["kernel"].reshape(layers, width, 3, heads, size).swapaxes(2, 3)
-    qkv["bias"] = qkv["bias"].reshape(layers, 3, heads, size).swapaxes(1, 2)
-    out["kernel"] = out["kernel"].reshape(layers, heads, size, width)
-
-    def padded(table: np.ndarray) -> np.ndarray:
-        return np.pad(table, ((0, -len(table) % vocabulary_multiple), (0, 0)))
-
-    decoder = {
-        "embedding": padded(embedding),
-        "positions": get("wpe.weight"),
-        "blocks": {
-            "attention_norm": norm(stack, "ln_1"),
-            "attention": {"qkv": qkv, "out": out},
-            "mlp_norm": norm(stack, "ln_2"),
-            "mlp": {"up": linear("mlp.c_fc"), "down": linear("mlp.c_proj")},
-        },
-        "final_norm": norm(get, "ln_f"),
+def fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    fixed(config, FIXED)
+    width, heads = whole(config, "n_embd", 768), whole(config, "n_head", 12)
+    return {
+        "layers": whole(config, "n_layer", 12),
+        "heads": heads,
+        "kv_heads": heads,
+        "head_size": width // heads,
+        "width": width,
+        "hidden": whole({"n_inner": config.get("n_inner") or 4 * width}, "n_inner"),
+        "context": whole(config, "n_positions", 1024),
+        "vocabulary": whole(config, "vocab_size", 50257),
+        "mlp": activation(config, "activation_function", "gelu_new"),
+        "eps": number(config, "layer_norm_epsilon", 1e-5),
+        "tied": flag(config, "tie_word_embeddings", True),
     }
-    if "lm_head.weight" in tensors and not np.array_equal(head := get("lm_head.weight"), embedding):
-        decoder["head"] = {"kernel": padded(head).T}
-    return {"decoder": decoder}
+
+
+def config(model: Config, end: int | None) -> dict[str, Any]:
+    return FIXED | {
+        "model_type": "gpt2",
+        "architectures": ["GPT2LMHeadModel"],
+        "n_layer": model.layers,
+        "n_head": model.heads,
+        "n_embd": model.width,
+        "n_inner": model.hidden,
+        "n_positions": model.context,
+        "vocab_size": model.vocabulary,
+        "activation_function": activation_name(model.mlp),
+        "layer_norm_epsilon": model.eps,
+        "tie_word_embeddings": model.tied,
+        "bos_token_id": end,
+        "eos_token_id": end,
+        **dict.fromkeys(("resid_pdrop", "embd_pdrop"), model.dropout),
+        "attn_pdrop": 0.0,
+    }
+
+
+def rows(model: Config) -> list[Row]:
+    """Their layers are Conv1D, (in, out) as ours, but for the head; columns of c_attn are (q, k, v) x heads x size."""
+    heads, size, width = model.heads, model.size, model.width
+    at, block = "decoder/blocks", "transformer.h.{}"
+
+    def conv(ours: str, theirs: str) -> list[Row]:
+        return [plain(f"{ours}/kernel", f"{theirs}.weight"), plain(f"{ours}/bias", f"{theirs}.bias")]
+
+    found = [
+        table("decoder/embedding", "transformer.wte.weight", model.vocabulary, model.vocabulary_multiple),
+        plain("decoder/positions", "transformer.wpe.weight"),
+        *norm(f"{at}/attention_norm", f"{block}.ln_1", bias=True),
+        Row(
+            f"{at}/attention/qkv/kernel",
+            (f"{block}.attn.c_attn.weight",),
+            lambda x: x.reshape(width, 3, heads, size).swapaxes(1, 2),
+            lambda x: (x.swapaxes(1, 2).reshape(width, -1),),
+        ),
+        Row(
+            f"{at}/attention/qkv/bias",
+            (f"{block}.attn.c_attn.bias",),
+            lambda x: x.reshape(3, heads, size).swapaxes(0, 1),
+            lambda x: (x.swapaxes(0, 1).reshape(-1),),
+        ),
+        Row(
+            f"{at}/attention/out/kernel",
+            (f"{block}.attn.c_proj.weight",),
+            lambda x: x.reshape(heads, size, width),
+            lambda x: (x.reshape(-1, width),),
+        ),
+        plain(f"{at}/attention/out/bias", f"{block}.attn.c_proj.bias"),
+        *norm(f"{at}/mlp_norm", f"{block}.ln_2", bias=True),
+        *conv(f"{at}/mlp/up", f"{block}.mlp.c_fc"),
+        *conv(f"{at}/mlp/down", f"{block}.mlp.c_proj"),
+        *norm("decoder/final_norm", "transformer.ln_f", bias=True),
+    ]
+    if not model.tied:
+        found.append(head("decoder/head/kernel", "lm_head.weight", model.vocabulary, model.vocabulary_multiple))
+    return found
+
+
+GPT2 = Family(
+    name="gpt2",
+    style=PLAIN | {"positions": "learned", "norm": "layer", "order": "pre", "bias": True},
+    fields=fields,
+    config=config,
+    rows=rows,
+    aliases=lambda model: {"lm_head.weight": "transformer.wte.weight"} if model.tied else {},
+    unread=r"h\.\d+\.attn\.(masked_)?bias$",
+    prefix="transformer.",
+)

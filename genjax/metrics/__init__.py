@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from genjax.errors import UsageError
 from genjax.metrics.authenticity import Authenticity
 from genjax.metrics.base import Metric
+from genjax.metrics.captions import CaptionAccuracy
 from genjax.metrics.diversity import Diversity
 from genjax.metrics.frechet import FrechetDistance, InceptionDistance
 from genjax.metrics.inception_score import InceptionScore
@@ -34,6 +35,7 @@ METRICS: dict[str, type[Metric]] = {
     "swd": SlicedWasserstein,
     "diversity": Diversity,
     "pixels": Pixels,
+    "caption": CaptionAccuracy,
     "match": TextMatch,
     "bleu": Bleu,
     "chrf": ChrF,

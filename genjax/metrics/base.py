@@ -27,6 +27,7 @@ class Metric:
       labelled: the metric reads `label` of both sets too.
       over_features: the metric reads NAME_features or NAME_logits instead of NAME: whoever feeds it has an extractor
         look at the pictures first (see `genjax.metrics.features`).
+      beside: further arrays of the references that a metric over features reads.
       references, outputs: the statistics of the two sets, all that `result` needs. Those of the references serve many
         evaluations (see `reset`), and may be kept elsewhere and put back in place of calls to `observe`.
       field: the field of the references.
@@ -44,6 +45,7 @@ class Metric:
     labelled: ClassVar[bool] = False
     paired: ClassVar[bool] = False
     over_features: ClassVar[bool] = False
+    beside: ClassVar[tuple[str, ...]] = ()
     higher_is_better: ClassVar[bool] = False
 
     def __init__(self, name: str, field: Field, tokenizer: Any = None, extractor: str = ""):

@@ -56,7 +56,18 @@ LIKELIHOODS = {
         "the bits of all targets of a text over its UTF-8 bytes: comparable between tokenizers; its own count stands "
         "beside it"
     ),
+    "image_nll": _lower("nats a token of the picture's code, given its text or class, as DALL-E has them"),
+    "text_nll": _lower("nats a token of the caption, its end included"),
+    "mse": _lower("the mean square error of reconstructions, of pixel values in [-1, 1]"),
+    "mse_db": _higher("dB: the peak signal-to-noise ratio of `mse`, 10 log10(4 / mse)"),
+    "codebook_use": _higher("the share of a codebook's codes that the validation split takes at least once"),
+    "codebook_perplexity": _higher("exp of the entropy of how often each code is taken: all codes alike are K"),
     "perplexity": _lower("exp of the nats a token: comparable for one tokenizer alone"),
+    "macro_f1": _higher("the mean over classes of F1, 2 right / (said + true): every class weighs alike"),
+    "baseline_accuracy": _higher(
+        "the accuracy of logistic regression over TF-IDF of words, pairs of words, letters, learned from the same texts"
+    ),
+    "baseline_macro_f1": _higher("the macro F1 of the same logistic regression"),
     "accuracy": _higher("the share of classes, or of tokens given the true ones before them, that are named rightly"),
 }
 

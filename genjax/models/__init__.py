@@ -1,5 +1,6 @@
 """Every system of the suite. Importing it loads jax, flax, optax and numpy, and nothing else."""
 
+from genjax.models.adapted import LoRA
 from genjax.models.base import LossOutput, Model, SampleOptions, Term, Turn
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import KL_F8, Diffusion, Latents, Pixels
@@ -17,8 +18,9 @@ from genjax.models.gan import (
     StyleGAN2,
 )
 from genjax.models.hmm import HMM, CategoricalEmission, GaussianEmission, MixtureEmission, PoissonEmission
-from genjax.models.language import GPT, Translation
-from genjax.models.vae import VAE
+from genjax.models.language import BERT, GPT, RecurrentLM, TextClassifier, Translation
+from genjax.models.multimodal import DALLE, Multiview, Text2Image
+from genjax.models.vae import VAE, VQVAE
 from genjax.networks import (
     DCGAN,
     MLPGAN,
@@ -30,19 +32,25 @@ from genjax.networks import (
     PixUNet,
     R3GANConfig,
     ResNet,
+    ResNetGAN,
     SongUNetConfig,
     SpatialAutoencoder,
     StyleGAN2Config,
     UNetConfig,
     dit,
 )
+from genjax.nn.codebook import VectorQuantizer
+from genjax.nn.quantize import FSQ, Gumbel
 from genjax.registry import register
-from genjax.spec import DataSpec, Field, Image, Label, Latent, Mask, Real, Tokens, require
+from genjax.spec import Codes, DataSpec, Field, Image, Label, Latent, Mask, Real, Tokens, require
 
 __all__ = [
     "ADA",
+    "BERT",
     "CUT",
+    "DALLE",
     "DCGAN",
+    "FSQ",
     "GAN",
     "GPT",
     "HMM",
@@ -51,8 +59,10 @@ __all__ = [
     "R3GAN",
     "VAE",
     "VAEGAN",
+    "VQVAE",
     "CategoricalEmission",
     "Classifier",
+    "Codes",
     "ConvAutoencoder",
     "ConvClassifier",
     "CycleGAN",
@@ -63,15 +73,18 @@ __all__ = [
     "Diffusion",
     "Field",
     "GaussianEmission",
+    "Gumbel",
     "Image",
     "InfoGAN",
     "Label",
     "Latent",
     "Latents",
+    "LoRA",
     "LossOutput",
     "Mask",
     "MixtureEmission",
     "Model",
+    "Multiview",
     "PatchGAN",
     "Pix2Pix",
     "PixUNet",
@@ -80,17 +93,22 @@ __all__ = [
     "R3GANConfig",
     "RampedAugment",
     "Real",
+    "RecurrentLM",
     "ResNet",
+    "ResNetGAN",
     "SampleOptions",
     "SongUNetConfig",
     "SpatialAutoencoder",
     "StyleGAN2",
     "StyleGAN2Config",
     "Term",
+    "Text2Image",
+    "TextClassifier",
     "Tokens",
     "Translation",
     "Turn",
     "UNetConfig",
+    "VectorQuantizer",
     "dit",
     "register",
     "require",

@@ -19,7 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError, UserError
+from genjax.interop.family import Family
 from genjax.models.options import Given, LabelOptions, Layout, SampleOptions
+from genjax.models.resolved import once_resolved
 from genjax.spec import DataSpec, Field
 
 __all__ = [
@@ -120,8 +122,15 @@ class Model:
     Options: ClassVar[type[SampleOptions]] = SampleOptions  # what `sample` takes
     best: ClassVar[tuple[str, str]] = ("loss", "min")  # the validation metric that picks the best checkpoint
     metrics: ClassVar[tuple[str, ...]] = ()  # of genjax.metrics: measured on samples at every evaluation
+    baseline: ClassVar[tuple[str, ...]] = ()  # fields (text, label): evaluation then also says what TF-IDF reaches
     measured: ClassVar[tuple[str, ...]] = ()  # fields that only evaluation reads: `genjax eval` may change them
     rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
+    families: ClassVar[tuple[Family, ...]] = ()  # of other libraries, whose folders it is read from and written to
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "init" in vars(cls):
+            cls.init = once_resolved(cls.init)
 
     # What the model is.
 
@@ -159,6 +168,14 @@ class Model:
         """The model with these fields of its stack replaced: for plans, which compile other depths."""
         raise NotImplementedError
 
+    def part(self, name: str) -> "Model":
+        """The model inside of this one whose entries carry the prefix `name`, as a first stage's do; else itself."""
+        return self
+
+    def merged(self, params: Params, state: Tree) -> tuple["Model", Params, Tree]:
+        """The model and its weights without what wraps it: what exports hold, and other models start from."""
+        return self, params, state
+
     # How it learns.
 
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
@@ -184,8 +201,15 @@ class Model:
     # How good it is.
 
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
-        """Metrics over a validation batch; rows where `valid` is False count nothing."""
+        """Metrics over a validation batch; rows where `valid` is False count nothing.
+
+        A total may be an array, such as a histogram, if `finalize` makes numbers of it.
+        """
         raise NotImplementedError
+
+    def follow(self, params: Params, state: Tree, batch: Batch, key: Array) -> tuple[dict[str, Term], Tree]:
+        """`evaluate`, and those entries of the state that are others for the batch after this one: what rows carry."""
+        return self.evaluate(params, state, batch, key), {}
 
     def finalize(self, metrics: dict[str, float]) -> dict[str, float]:
         """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity.
@@ -237,7 +261,7 @@ class Model:
 
     @property
     def code(self) -> Field | None:
-        """The kind of its codes, of a resolved model: continuous (Latent) or ids (Tokens); None: no first stage."""
+        """The kind of its codes, of a resolved model: continuous (Latent) or ids (Codes); None: no first stage."""
         return None
 
     def encode(self, params: Params, state: Tree, batch: Batch, key: Array) -> Array:
@@ -245,7 +269,7 @@ class Model:
         raise NotImplementedError
 
     def decode(self, params: Params, state: Tree, code: Array, batch: Batch) -> Array:
-        """The images (B, H, W, C) in [-1, 1] of codes: of a Latent those of one latent (B, h, w, Z) each.
+        """The images (B, H, W, C) in [-1, 1] of codes: of a Latent those of one latent (B, h, w, Z) each, of Codes ids.
 
         `batch` holds what the codes are conditioned on, such as `label`.
         """

@@ -88,10 +88,11 @@ class Layout(NamedTuple):
         shows each output by itself.
       columns: examples in a row; None = as fits.
       lines: a .txt file has the words of an example in each line, and nothing else.
-      maps: (NAME, ROWS, COLUMNS): the array NAME (N, T, S) is drawn as a heat map over the tokens of two texts.
+      maps: (NAME, ROWS, COLUMNS): the array NAME (N, T, S) is drawn as a heat map over the tokens of two texts, ROWS
+        and COLUMNS, or under T words of its own.
     """
 
     beside: tuple[str, ...] = ()
     columns: int | None = None
     lines: bool = False
-    maps: tuple[tuple[str, str, str], ...] = ()
+    maps: tuple[tuple[str, str | tuple[str, ...], str], ...] = ()

@@ -9,6 +9,7 @@ from genjax.networks.patch import PatchGAN
 from genjax.networks.pix_unet import PixUNet
 from genjax.networks.r3gan import R3GANConfig
 from genjax.networks.resnet import ResNet
+from genjax.networks.resnet_gan import ResNetGAN
 from genjax.networks.song_unet import SongUNetConfig
 from genjax.networks.spatial_autoencoder import SpatialAutoencoder
 from genjax.networks.stylegan2 import StyleGAN2Config
@@ -28,6 +29,7 @@ __all__ = [
     "PixUNet",
     "R3GANConfig",
     "ResNet",
+    "ResNetGAN",
     "SongUNetConfig",
     "SpatialAutoencoder",
     "StyleGAN2Config",

@@ -2,13 +2,21 @@
 
 import dataclasses
 from collections.abc import Collection, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import flax.linen as nn
+import jax
 
 from genjax.errors import UsageError
 
-__all__ = ["Denoiser", "require_heights"]
+__all__ = ["Denoiser", "Text", "require_heights"]
+
+
+class Text(NamedTuple):
+    """What a denoiser reads: features (B, S, D) of the tokens of texts, and how many of each count, at least 1."""
+
+    memory: jax.Array
+    lengths: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Denoiser:
 
     rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
     augmentable: ClassVar[bool] = False  # whether the module takes `augment_BA`
+    reads: ClassVar[bool] = False  # whether the module takes `text`
 
     @property
     def stack(self) -> Self | None:
@@ -39,7 +48,7 @@ class Denoiser:
         `noise_B` is the level of noise. `label_B` is None where there is no label; with it, `classes` stands for "no
         label", and 0 classes for data without labels. `index_B`, the examples' positions in the global batch, turns
         dropout on where it is not None. An `augmentable` network is trained on augmented images with a fifth argument,
-        `augment_BA`: what was done to each; without it nothing was.
+        `augment_BA`: what was done to each; without it nothing was. One that `reads` attends to the keyword `text`.
         """
         raise NotImplementedError
 

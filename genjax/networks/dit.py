@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError
-from genjax.networks.base import Denoiser
+from genjax.networks.base import Denoiser, Text
 from genjax.nn.attend import Attend
-from genjax.nn.attention import Implementation, choose
+from genjax.nn.attention import Implementation, Mask, choose
 from genjax.nn.dense import Dense, DenseGeneral
 from genjax.nn.embedding import positions_2d, sinusoids
 from genjax.nn.feed import Feed
@@ -43,6 +43,9 @@ RULES = (
     ("blocks/attention/qkv/kernel", (None, "fsdp", None, "tensor", None)),
     ("blocks/attention/qkv/bias", (None, None, "tensor", None)),
     ("blocks/attention/out/kernel", (None, "tensor", None, "fsdp")),
+    ("blocks/text/(query|key|value)/kernel", (None, "fsdp", "tensor")),
+    ("blocks/text/(query|value)/bias", (None, "tensor")),
+    ("blocks/text/out/kernel", (None, "tensor", "fsdp")),
     ("blocks/up/kernel", (None, "fsdp", "tensor")),
     ("blocks/up/bias", (None, "tensor")),
     ("blocks/down/kernel", (None, "tensor", "fsdp")),
@@ -66,6 +69,7 @@ class DiTConfig(Denoiser):
     attention: Implementation = "auto"
 
     rules: ClassVar = RULES
+    reads: ClassVar = True
 
     def __post_init__(self):
         if min(self.patch, self.layers, self.width, self.heads) < 1:
@@ -98,15 +102,19 @@ def dit(size: Literal["S", "B", "L", "XL"], patch: int, **fields) -> DiTConfig:
 
 
 class Block(nn.Module):
-    """Attention and MLP on normalized inputs that are scaled, shifted and gated by the condition; all gates start 0."""
+    """Attention and MLP on normalized inputs that are scaled, shifted and gated by the condition; all gates start 0.
+
+    Between the two stands attention to a text, where there is one, whose projection starts at 0 (PixArt-alpha, Chen et
+    al. 2023, arXiv:2310.00426, section 2.3).
+    """
 
     config: DiTConfig
     dtype: str | None
 
     @nn.compact
-    def __call__(self, x_BTD: Array, layer: Array, shared: tuple[Array, Array | None]):
+    def __call__(self, x_BTD: Array, layer: Array, shared: tuple[Array, Array | None, Text | None]):
         c, dtype = self.config, self.dtype
-        condition_BD, index_B = shared
+        condition_BD, index_B, text = shared
         adapt = DenseGeneral((6, c.width), kernel_init=ZEROS, dtype=dtype, name="adapt")
         adapt_6B1D = jnp.moveaxis(adapt(nn.silu(condition_BD)), 1, 0)[:, :, None]
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = adapt_6B1D
@@ -115,6 +123,12 @@ class Block(nn.Module):
         attend = Attend(c.heads, layout="thirds", implementation=c.attention, **init, name="attention")
         y_BTD, _ = attend(norm(dtype)(x_BTD) * (1 + scale) + shift)
         x_BTD = x_BTD + gate * Dropout(c.dropout)(y_BTD, index_B)
+
+        if text is not None:
+            init_text = init | {"out_init": ZEROS}
+            read = Attend(c.heads, cross=True, implementation=c.attention, **init_text, name="text")
+            y_BTD, _ = read(norm(dtype)(x_BTD), text.memory, Mask(lengths_B=text.lengths))
+            x_BTD = x_BTD + Dropout(c.dropout)(y_BTD, index_B)
 
         feed = Feed(4 * c.width, "gelu", **init, name="mlp")
         nn.share_scope(self, feed)  # "up" and "down" stand in the block itself
@@ -138,7 +152,13 @@ class DiT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_BHWC: Array, noise_B: Array, label_B: Array | None = None, index_B: Array | None = None
+        self,
+        x_BHWC: Array,
+        noise_B: Array,
+        label_B: Array | None = None,
+        index_B: Array | None = None,
+        *,
+        text: Text | None = None,
     ) -> Array:
         """`noise_B` is embedded as it comes; without `label_B` every label is the null label.
 
@@ -163,7 +183,7 @@ class DiT(nn.Module):
             condition_BD += labels(label_B)
 
         stack = stacked(Block, layers=config.layers, remat=config.remat, unroll=config.unroll or 1)
-        x_BTD, _ = stack(config, dtype, name="blocks")(x_BTD, jnp.arange(config.layers), (condition_BD, index_B))
+        x_BTD, _ = stack(config, dtype, name="blocks")(x_BTD, jnp.arange(config.layers), (condition_BD, index_B, text))
 
         adapt = DenseGeneral((2, width), kernel_init=ZEROS, dtype=dtype, name="adapt")(nn.silu(condition_BD))
         x_BTD = norm(dtype)(x_BTD) * (1 + adapt[:, None, 1]) + adapt[:, None, 0]

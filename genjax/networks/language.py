@@ -82,8 +82,7 @@ class Decoder(Transformer):
             (logits, cache) is returned. The caller keeps start + T within the cache's slots.
         """
         c = self.config
-        if cache is not None:
-            mask = dataclasses.replace(mask, start=start)
+        mask = dataclasses.replace(mask, window=c.window, start=start if cache is not None else None)
         table_VD = (self.table() if table_VD is None else table_VD).astype(c.dtype or jnp.float32)
         shared = Shared(mask, index_B, None, memory_BSD, memory_mask)
         x_BTD, new_cache = self.features(table_VD, tokens_BT, shared, caches=cache, cross=self.cross)
@@ -95,6 +94,10 @@ class Decoder(Transformer):
             head = Dense(c.padded_vocabulary, use_bias=False, kernel_init=INIT, dtype=c.dtype, name="head")
             logits_BTV = head(x_BTD)
         logits_BTV = constrain(logits_BTV, BATCH, None, "tensor").astype(jnp.float32)
+        if c.logit_bias:
+            logits_BTV += self.param("logit_bias", nn.initializers.zeros, (c.padded_vocabulary,))
+        if c.logit_softcap:
+            logits_BTV = c.logit_softcap * jnp.tanh(logits_BTV / c.logit_softcap)
         if c.padded_vocabulary > c.vocabulary:
             logits_BTV = jnp.where(jnp.arange(c.padded_vocabulary) < c.vocabulary, logits_BTV, MASKED)
         return logits_BTV if cache is None else (logits_BTV, new_cache)

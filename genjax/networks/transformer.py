@@ -9,7 +9,7 @@ of a head, L layers, V vocabulary padded for the hardware.
 
 import dataclasses
 import math
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import flax.linen as nn
 import jax
@@ -17,14 +17,14 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError
 from genjax.nn.attend import Attend
-from genjax.nn.attention import Implementation, Mask
+from genjax.nn.attention import Implementation, Mask, choose
 from genjax.nn.cache import Cache
 from genjax.nn.embedding import sinusoids
 from genjax.nn.feed import Activation, Feed
 from genjax.nn.noise import Dropout
 from genjax.nn.positions import RelativeBias
 from genjax.nn.sharding import BATCH, constrain
-from genjax.nn.stack import Remat, stacked
+from genjax.nn.stack import Remat, stacked, unroll_on
 
 __all__ = ["INIT", "RULES", "Block", "Caches", "Config", "Shared", "Transformer", "empty_cache", "norm", "sines"]
 
@@ -33,7 +33,7 @@ Array = jax.Array
 INIT = nn.initializers.normal(0.02)
 SIZES = (
     *("layers", "heads", "kv_heads", "head_size", "width", "hidden", "context", "vocabulary", "unroll"),
-    "vocabulary_multiple",
+    *("vocabulary_multiple", "window"),
 )
 
 
@@ -47,6 +47,7 @@ class Config:
     BERT: order="post", mlp="gelu_exact", eps=1e-12.
     T5: positions="relative", norm="rms", mlp="relu", bias=False, score_scale=1.0, eps=1e-6, logit_scale=width**-0.5.
     T5 1.1: as T5, but for mlp="geglu", tied=False and no logit_scale.
+    Marian: as Vaswani et al., with logit_bias=True.
     """
 
     layers: int = 12
@@ -59,6 +60,9 @@ class Config:
     vocabulary: int | None = None  # None = the data's
     dropout: float = 0.0
     positions: Literal["learned", "sinusoidal", "rope", "relative"] = "learned"  # relative: a bias of the scores
+    rope_base: float = 10000.0
+    window: int | None = None  # a position sees itself and the window - 1 before it; None = all before it
+    qk_norm: bool = False  # RMSNorm of each head's queries and keys
     norm: Literal["layer", "rms"] = "layer"
     eps: float = 1e-5  # of the norms
     order: Literal["pre", "post"] = "pre"  # norms before each part, or after each sum
@@ -68,6 +72,8 @@ class Config:
     tied: bool = True  # the head is the embedding
     embedding_scale: float = 1.0  # of the embeddings that the first block reads
     logit_scale: float = 1.0  # of the features that the head reads
+    logit_bias: bool = False  # one for each id
+    logit_softcap: float = 0.0  # c: logits become c tanh(logit / c) (Gemma 2, arXiv:2408.00118, section 2); 0 = off
     bias: bool = True
     vocabulary_multiple: int = 128  # ids are padded to it, for the hardware's tiles and `tensor`
     remat: Remat = "none"  # recomputed: all but matrix products, or all
@@ -88,8 +94,18 @@ class Config:
             raise UsageError(f"{name}: rope needs an even width / heads, not {self.size}")
         if self.positions == "sinusoidal" and self.width % 2:
             raise UsageError(f"{name}: sinusoidal positions need an even width, not {self.width}")
+        if not (0 <= self.logit_softcap < math.inf and 0 < self.rope_base < math.inf):
+            raise UsageError(f"{name}: logit_softcap {self.logit_softcap}, rope_base {self.rope_base}: not positive")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"{name}: dropout is {self.dropout}, must be in [0, 1)")
+
+    def on(self, platform: str) -> Self:
+        """With the attention and the loop that suit "cpu", "gpu" or "tpu", where they were left open."""
+        return dataclasses.replace(
+            self,
+            attention=choose(self.attention, platform, self.dtype),
+            unroll=unroll_on(platform, self.layers) if self.unroll is None else self.unroll,
+        )
 
     @property
     def size(self) -> int:
@@ -149,6 +165,7 @@ class Block(nn.Module):
         own, memory = caches or (None, None)
         init = {"bias": c.bias, "kernel_init": INIT, "out_init": c.residual_init, "dtype": c.dtype}
         heads = {"heads": c.heads, "kv_heads": c.kv_heads, "size": c.size, "scale": c.score_scale, **init}
+        heads |= {"qk_norm": c.qk_norm, "implementation": c.attention}
 
         def before(name: str, x_BTD: Array) -> Array:
             return norm(c, name)(x_BTD) if c.order == "pre" else x_BTD
@@ -157,13 +174,13 @@ class Block(nn.Module):
             x_BTD = x_BTD + Dropout(c.dropout)(y_BTD, shared.index_B)
             return x_BTD if c.order == "pre" else norm(c, name)(x_BTD)
 
-        attend = Attend(rope=c.positions == "rope", implementation=c.attention, **heads, name="attention")
+        attend = Attend(rope=c.positions == "rope", rope_base=c.rope_base, **heads, name="attention")
         y_BTD, own = attend(
             before("attention_norm", x_BTD), mask=shared.mask, bias_BHTS=shared.bias_1HTS, cache=own, layer=layer
         )
         x_BTD = add("attention_norm", x_BTD, y_BTD)
         if self.cross:
-            attend = Attend(cross=True, implementation=c.attention, **heads, name="memory")
+            attend = Attend(cross=True, **heads, name="memory")
             y_BTD, memory = attend(
                 before("memory_norm", x_BTD), shared.memory_BSD, shared.memory_mask, cache=memory, layer=layer
             )

@@ -6,14 +6,14 @@ Shapes: B batch, H height, W width, C channels, E features of the condition.
 
 import dataclasses
 import math
-from typing import Self
+from typing import ClassVar, Self
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError
-from genjax.networks.base import Denoiser, require_heights
+from genjax.networks.base import Denoiser, Text, require_heights
 from genjax.nn.attention import Implementation
 from genjax.nn.dense import Dense
 from genjax.nn.embedding import sinusoids
@@ -46,6 +46,8 @@ class UNetConfig(Denoiser):
     scale_shift: bool = False  # the noise level scales and shifts the normalized activations, instead of being added
     resample_blocks: bool = False  # resolution changes within residual blocks
     attention_implementation: Implementation = "auto"
+
+    reads: ClassVar = True
 
     def __post_init__(self):
         if min(self.channels, self.blocks, self.heads, *self.multipliers) < 1 or not self.multipliers:
@@ -95,9 +97,17 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_BHWC: Array, noise_B: Array, label_B: Array | None = None, index_B: Array | None = None
+        self,
+        x_BHWC: Array,
+        noise_B: Array,
+        label_B: Array | None = None,
+        index_B: Array | None = None,
+        *,
+        text: Text | None = None,
     ) -> Array:
         """`noise_B` is embedded as it comes; without `label_B` every label is the null label.
+
+        Wherever pixels attend to one another, they attend to the `text` after that.
 
         `index_B`, the examples' positions in the global batch, turns dropout on and needs a "dropout" rng.
         Raises what `UNetConfig.check` does.
@@ -115,7 +125,10 @@ class UNet(nn.Module):
 
         def attend(x, name):
             heads = x.shape[-1] // c.head_channels if c.head_channels else c.heads
-            return AttentionBlock(heads, c.attention_implementation, style, name=f"{name}_attention")(x)
+            x = AttentionBlock(heads, c.attention_implementation, style, name=f"{name}_attention")(x)
+            if text is None:
+                return x
+            return AttentionBlock(heads, c.attention_implementation, style, name=f"{name}_text")(x, *text)
 
         def block_and_attention(x, features, name):
             x = block(x, features, name)

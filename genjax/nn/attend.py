@@ -36,6 +36,8 @@ class Attend(nn.Module):
     layout: Literal["grouped", "thirds", "apart"] = "grouped"
     cross: bool = False  # to a memory; the layout is then "apart"
     rope: bool = False
+    rope_base: float = 10000.0
+    qk_norm: bool = False  # RMSNorm of each head's queries and keys (Henry et al. 2020, in the form of Qwen 3)
     bias: bool = True
     scale: float | None = None  # of the scores; None = 1 / sqrt(C)
     implementation: Implementation = "xla"
@@ -62,9 +64,13 @@ class Attend(nn.Module):
         b, t, width = x_BTD.shape
         size = self.size or width // self.heads
         q_BTHC, k_BSKC, v_BSKC = self._project(x_BTD, memory_BSD, size)
+        if self.qk_norm:
+            q_BTHC = nn.RMSNorm(epsilon=1e-6, dtype=self.dtype, name="query_norm")(q_BTHC)
+            if k_BSKC is not None:
+                k_BSKC = nn.RMSNorm(epsilon=1e-6, dtype=self.dtype, name="key_norm")(k_BSKC)
         if self.rope:
             position_BT = mask.positions(t)
-            q_BTHC, k_BSKC = rotate(q_BTHC, position_BT), rotate(k_BSKC, position_BT)
+            q_BTHC, k_BSKC = (rotate(x, position_BT, self.rope_base) for x in (q_BTHC, k_BSKC))
         if cache is not None:
             if k_BSKC is not None:
                 cache = cache.write(layer, 0 if self.cross else mask.start, k_BSKC, v_BSKC)

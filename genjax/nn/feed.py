@@ -10,13 +10,14 @@ from genjax.nn.dense import Dense
 __all__ = ["Activation", "Feed"]
 
 Array = jax.Array
-Activation = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "swiglu", "geglu"]
+Activation = Literal["gelu", "gelu_exact", "quick_gelu", "relu", "silu", "swiglu", "geglu"]
 
 PLAIN = {
     "gelu": lambda x: nn.gelu(x, approximate=True),  # GPT-2's, by tanh
     "gelu_exact": lambda x: nn.gelu(x, approximate=False),  # BERT's
     "quick_gelu": lambda x: x * nn.sigmoid(1.702 * x),  # CLIP's
     "relu": nn.relu,
+    "silu": nn.silu,
 }
 GATED = {"swiglu": nn.silu, "geglu": PLAIN["gelu"]}  # Shazeer 2020 (arXiv:2002.05202), equation 6
 

@@ -28,13 +28,19 @@ def uniform(key: Array, index_B: Array, shape: tuple[int, ...] = ()) -> Array:
 
 
 class Dropout(nn.Module):
-    """Dropout whose mask belongs to the example. `index_B=None` turns it off; otherwise a "dropout" rng is needed."""
+    """Dropout whose mask belongs to the example. `index_B=None` turns it off; otherwise a "dropout" rng is needed.
+
+    `same` are axes along which all of an example has one mask: over time, it is variational dropout (Gal & Ghahramani
+    2016).
+    """
 
     rate: float
+    same: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, x: Array, index_B: Array | None) -> Array:
         if self.rate == 0.0 or index_B is None:
             return x
-        keep = uniform(self.make_rng("dropout"), index_B, x.shape[1:]) >= self.rate
+        shape = tuple(1 if axis in self.same else size for axis, size in enumerate(x.shape))[1:]
+        keep = uniform(self.make_rng("dropout"), index_B, shape) >= self.rate
         return jnp.where(keep, x / (1.0 - self.rate), jnp.zeros((), x.dtype))

@@ -32,6 +32,7 @@ class Norm(nn.Module):
     kind: Kind
     dtype: str | None = None
     scale_init: nn.initializers.Initializer = nn.initializers.ones
+    affine: bool = True  # with that scale and bias, where the kind is "batch"
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -51,6 +52,8 @@ class Norm(nn.Module):
             momentum=0.9,
             axis_name=replica_axis(),
             dtype=self.dtype,
+            use_scale=self.affine,
+            use_bias=self.affine,
             scale_init=self.scale_init,
             name="batch",
         )(x)
@@ -91,9 +94,9 @@ class GroupNorm(nn.Module):
         return ((x_BHWC - mean_B11C) * scale_B11C + bias_C).astype(dtype)
 
 
-def spectral_vectors(params: Any, key: Array, iterations: int = 20) -> dict[str, Array]:
-    """Path of each kernel or embedding -> (out,) estimate of its first right singular vector."""
-    kernels = _kernels(params)
+def spectral_vectors(params: Any, key: Array, iterations: int = 20, embeddings: bool = True) -> dict[str, Array]:
+    """Path of each kernel, and embedding where asked for -> (out,) estimate of its first right singular vector."""
+    kernels = {path: w for path, w in _kernels(params).items() if embeddings or not path.endswith("embedding")}
     vectors = {path: jax.random.normal(key, w.shape[-1:]) for path, w in kernels.items()}
 
     def step(_, vectors):
@@ -103,7 +106,7 @@ def spectral_vectors(params: Any, key: Array, iterations: int = 20) -> dict[str,
 
 
 def spectral_normalize(params: Any, vectors: dict[str, Array]) -> tuple[Any, dict[str, Array]]:
-    """Every kernel divided by its largest singular value, after one power iteration on `vectors`.
+    """Every kernel that has a vector divided by its largest singular value, after one power iteration on `vectors`.
 
     A convolution's kernel counts as the matrix (height * width * in, out). The gradient flows through sigma =
     u^T W v with u and v held constant. Miyato et al. 2018 (arXiv:1802.05957), algorithm 1, equation 8.

@@ -11,14 +11,14 @@ __all__ = ["RelativeBias", "distance_bucket", "rotate"]
 Array = jax.Array
 
 
-def rotate(x_BTHC: Array, position_BT: Array) -> Array:
-    """Rotary position embedding (Su et al. 2021, equation 34), base 10000, for positions (T,) or (B, T).
+def rotate(x_BTHC: Array, position_BT: Array, base: float = 10000.0) -> Array:
+    """Rotary position embedding (Su et al. 2021, equation 34) for positions (T,) or (B, T).
 
     The pairs are (i, i + C/2), as in GPT-NeoX and Hugging Face's Llama, where the paper pairs (2i, 2i + 1):
     the two differ by a fixed permutation of each head's columns.
     """
     half = x_BTHC.shape[-1] // 2
-    angle = position_BT[..., None].astype(jnp.float32) * 10000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = position_BT[..., None].astype(jnp.float32) * base ** (-jnp.arange(half, dtype=jnp.float32) / half)
     cos, sin = jnp.cos(angle)[..., None, :], jnp.sin(angle)[..., None, :]
     a, b = jnp.split(x_BTHC.astype(jnp.float32), 2, axis=-1)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x_BTHC.dtype)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.nn.attend import Attend
-from genjax.nn.attention import Implementation
+from genjax.nn.attention import Implementation, Mask
 from genjax.nn.dense import Dense
 from genjax.nn.noise import Dropout
 from genjax.nn.norm import GroupNorm
@@ -83,26 +83,27 @@ class ResBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """x + self-attention of the pixels of x."""
+    """x + attention of the pixels of x to themselves, or to a memory (B, S, D) of which `lengths_B` count."""
 
     heads: int
     implementation: Implementation = "xla"
     style: Style = Style()
 
     @nn.compact
-    def __call__(self, x_BHWC: Array) -> Array:
+    def __call__(self, x_BHWC: Array, memory_BSD: Array | None = None, lengths_B: Array | None = None) -> Array:
         b, h, w, c = x_BHWC.shape
         x_BTC = norm(x_BHWC, self.style, "norm").reshape(b, h * w, c)
         attend = Attend(
             self.heads,
             layout="thirds",
+            cross=memory_BSD is not None,
             implementation=self.implementation,
             kernel_init=self.style.qkv_init,
             out_init=self.style.out_init,
             dtype=self.style.dtype,
             name="attention",
         )
-        y_BTC, _ = attend(x_BTC)
+        y_BTC, _ = attend(x_BTC, memory_BSD, Mask(lengths_B=lengths_B))
         return constrain(self.style.add(x_BHWC, y_BTC.reshape(x_BHWC.shape)), BATCH, None, None, None)
 
 

@@ -73,6 +73,10 @@ class Order:
         """The lengths that batches of ragged fields have, in rising order."""
         return (longest,)
 
+    def rows(self, length: int, batch_size: int) -> int:
+        """The rows of a batch whose ragged fields have this length."""
+        return batch_size
+
     def shapes(self, examples: Examples, batch_size: int) -> tuple[Shape, ...]:
         """Every shape that a batch of the run may have."""
         return (Shape(batch_size),)

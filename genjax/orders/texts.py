@@ -94,7 +94,7 @@ class Buckets(Order):
         bounds = self.lengths(examples.longest)
         used = np.unique(np.searchsorted(bounds, _row_lengths(examples)))
         return tuple(
-            Shape(self._rows(bounds[k], batch_size), dict.fromkeys(examples.lengths, bounds[k])) for k in used.tolist()
+            Shape(self.rows(bounds[k], batch_size), dict.fromkeys(examples.lengths, bounds[k])) for k in used.tolist()
         )
 
     def plans(self, examples: Examples, batch_size: int, seed: int) -> Callable[[int], Plan]:
@@ -129,10 +129,10 @@ class Buckets(Order):
 
         return plan
 
-    def _rows(self, bound: int, batch_size: int) -> int:
+    def rows(self, length: int, batch_size: int) -> int:
         if not self.tokens:
             return batch_size
-        return max(self.tokens // bound // self.multiple, 1) * self.multiple
+        return max(self.tokens // length // self.multiple, 1) * self.multiple
 
 
 @register

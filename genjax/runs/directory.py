@@ -50,7 +50,7 @@ def require_fitting(out: Path, config: dict) -> None:
     if (out / CONFIG).exists() and checkpoint.steps(out):
         old = read_config(out)
         recipes.require_format(old, out / CONFIG)
-        if differing := _differences(old, config):
+        if differing := _differences(_completed(old, out / CONFIG), config):
             shown = "; ".join(differing[:6]) + (f"; and {len(differing) - 6} more" if len(differing) > 6 else "")
             raise UserError(f"'{out}' holds a run of another configuration ({shown}): choose another --out")
         if config["train"]["steps"] < old["train"]["steps"]:
@@ -126,6 +126,15 @@ def load(out: Path) -> tuple[Experiment, DataSpec]:
     Raises UserError as `read_config` and `genjax.recipes.from_dict`.
     """
     return recipes.from_dict(read_config(out), out / CONFIG)
+
+
+def _completed(old: dict, file: Path) -> dict:
+    """A configuration with the defaults of fields that it is older than."""
+    try:
+        experiment, spec = recipes.from_dict(old, file)
+    except UserError:  # what is wrong with it shows in the comparison
+        return old
+    return old | recipes.to_dict(experiment, old["recipe"], spec, old.get("tokenizer"))
 
 
 def _differences(old: dict, new: dict) -> list[str]:

@@ -11,10 +11,11 @@ from genjax.engine.averages import EMA
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState, averaged
 from genjax.errors import UsageError, UserError, visible
-from genjax.models.base import Params, Tree
+from genjax.models.base import Model, Params, Tree
 from genjax.runs import checkpoint
+from genjax.runs.foreign import read_folder
 from genjax.runs.restore import TOKENIZER, open_run
-from genjax.runs.sources import match, parse
+from genjax.runs.sources import Source, match, parse
 from genjax.runs.weights import WEIGHTS, load_safetensors, metadata
 
 __all__ = ["initialize_from", "load_weights", "tokenizer_for"]
@@ -32,7 +33,7 @@ def initialize_from(
     params, model_state = dict(state.params), dict(state.model_state)
     ema = EMA(dict(state.ema.params), dict(state.ema.state), state.ema.power)
     for source in map(parse, sources):
-        loaded, loaded_state = load_weights(source.path)
+        loaded, loaded_state = load_weights(source, engine.model)
         _require_tokenizer(source.path, tokenizer)
         names = match(source, params | model_state, loaded | loaded_state)
         if missing := [name for name in params if source.mine and source.covers(name) and name not in names]:
@@ -51,13 +52,21 @@ def initialize_from(
     return jax.tree.map(jax.device_put, state, engine.shardings)
 
 
-def load_weights(place: Path) -> tuple[Params, Tree]:
-    """(params, model state) of a run directory (its averages, where it has them) or of a safetensors file.
+def load_weights(source: Source, model: Model) -> tuple[Params, Tree]:
+    """(params, model state) of a run directory (its averages, where it has them), or of a file or folder of weights.
 
     Raises:
-      UserError: it is missing or cannot be read.
+      UserError: it is missing, cannot be read, or is another library's and not of `model`.
     """
-    return load_safetensors(place) if place.suffix == ".safetensors" else averaged(open_run(place).state)
+    if source.foreign:
+        return read_folder(source.path, model.part(source.mine)), {}
+    if source.path.suffix == ".safetensors":
+        return load_safetensors(source.path)
+    opened = open_run(source.path)
+    params, state = averaged(opened.state)
+    if params.keys() <= model.networks().keys():
+        return params, state
+    return opened.engine.model.merged(params, state)[1:]
 
 
 def tokenizer_for(out: Path, init_from: tuple[str, ...]) -> Tokenizer | None:

@@ -19,6 +19,7 @@ __all__ = ["field_texts", "save_outputs", "save_samples", "words"]
 
 GIVEN = "given."  # stands before the name of a condition in a layout
 PICTURES = (".png", ".jpg", ".webp")
+LIKELIEST = 5  # classes that are told of a label with its probabilities
 STRIPS, MAPS = 8, 3  # samples shown with their trajectory, and with their maps
 
 
@@ -136,10 +137,17 @@ def _suffixes(shown: Mapping[str, Field]) -> list[str]:
 
 
 def field_texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, tokenizer: Any) -> list[str]:
-    """What the rows of a field say; ids where there is no tokenizer, and numbers where classes have no names."""
+    """What the rows of a field say; ids where there is no tokenizer, and numbers where classes have no names.
+
+    Labels with NAME_probability (N, K) are told as the likeliest classes, each with its own.
+    """
     array = np.asarray(arrays[name])
     if isinstance(field, Label):
-        return [field.names[i] if field.names else str(i) for i in array.tolist()]
+        names = field.names or tuple(map(str, range(field.classes)))
+        if (shares := arrays.get(f"{name}_probability")) is None:
+            return [names[i] for i in array.tolist()]
+        order = np.argsort(-shares, axis=-1, kind="stable")[:, :LIKELIEST].tolist()
+        return [", ".join(f"{names[k]} {row[k]:.3f}" for k in ids) for ids, row in zip(order, shares)]
     lengths = arrays.get(f"{name}_length", [array.shape[1]] * len(array))
     decode = tokenizer.decode if tokenizer is not None else lambda ids: " ".join(map(str, ids))
     return [decode(ids[:length].tolist()) for ids, length in zip(array, lengths)]
@@ -167,7 +175,9 @@ def _lines(texts: dict[str, list[str]]) -> str:
 def _maps(path: Path, arrays: Mapping[str, np.ndarray], layout: Layout, tokenizer: Any) -> dict[Path, bytes]:
     """File -> picture of each of the layout's maps, of the first samples."""
 
-    def pieces(name: str) -> list[list[str]]:
+    def pieces(name: str | tuple[str, ...]) -> list[list[str]]:
+        if isinstance(name, tuple):
+            return [list(name)] * min(MAPS, len(next(iter(arrays.values()))))
         decode = tokenizer.decode if tokenizer is not None else lambda ids: str(ids[0])
         lengths = arrays[f"{name}_length"][:MAPS]
         return [[decode([i]) for i in ids[:length].tolist()] for ids, length in zip(arrays[name], lengths)]

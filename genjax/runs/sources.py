@@ -3,6 +3,8 @@
 RUN                 the entries of the same name; else, where the names here have a prefix, those named behind it
 MINE=RUN            the entry MINE, or all entries MINE.NAME, from RUN's NAME
 MINE=RUN:THEIRS     from RUN's entry THEIRS, or its entries THEIRS.NAME
+
+RUN may be a run directory, a .safetensors file, or hf:FOLDER, what transformers or diffusers have saved.
 """
 
 from collections.abc import Collection
@@ -15,6 +17,8 @@ from genjax.files import absolute
 
 __all__ = ["Source", "check_sources", "match", "parse", "require_weights"]
 
+FOREIGN = "hf:"
+
 
 class Source(NamedTuple):
     """One of `train.init-from`, with an absolute path. `mine` and `theirs` are "" where they were not given."""
@@ -22,9 +26,11 @@ class Source(NamedTuple):
     mine: str
     path: Path
     theirs: str
+    foreign: bool = False  # of another library
 
     def __str__(self) -> str:
-        return f"{self.mine}{'=' * bool(self.mine)}{self.path}{':' * bool(self.theirs)}{self.theirs}"
+        place = f"{FOREIGN * self.foreign}{self.path}"
+        return f"{self.mine}{'=' * bool(self.mine)}{place}{':' * bool(self.theirs)}{self.theirs}"
 
     def covers(self, entry: str) -> bool:
         """Whether `mine` names the entry, or its prefix."""
@@ -36,10 +42,12 @@ def parse(source: str) -> Source:
     mine, equals, place = source.partition("=")
     if not equals or Path(source).exists():
         mine, place = "", source
+    foreign = place.startswith(FOREIGN)
+    place = place.removeprefix(FOREIGN)
     path, colon, theirs = place.rpartition(":")
     if not colon or "/" in theirs or Path(place).exists():
         path, theirs = place, ""
-    return Source(mine, Path(absolute(path)), theirs)
+    return Source(mine, Path(absolute(path)), theirs, foreign)
 
 
 def match(source: Source, mine: Collection[str], theirs: Collection[str]) -> dict[str, str]:

@@ -24,14 +24,14 @@ STATE = "state:"  # files of genjax 0.1 have parameters only
 
 
 def export_weights(model: Model, state: TrainState, file: Path, tokenizer: Tokenizer | None = None) -> Path:
-    """Writes what `averaged` gives, the weights that are sampled and evaluated; `load_safetensors` reads them.
+    """Writes what `averaged` gives, the weights that are sampled and evaluated, merged; `load_safetensors` reads them.
 
     The file's metadata say which system, step and version of genjax they are of, and the tokenizer's fingerprint.
 
     Raises:
       UserError: the file cannot be written; one that was there stays.
     """
-    params, model_state = averaged(state)
+    model, params, model_state = model.merged(*averaged(state))
     arrays = _flat(params) | {STATE + name: x for name, x in _flat(model_state).items()}
     about = {"system": type(model).__name__, "step": str(int(state.step)), "genjax": genjax.__version__}
     return write_arrays(arrays, file, about | ({"tokenizer": tokenizer.fingerprint} if tokenizer else {}))

@@ -17,10 +17,11 @@ from genjax.bench.topology import topology_devices
 from genjax.engine.engine import Engine
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment, Mesh, Optim, Train
-from genjax.models import GAN, GPT, VAE, DenseAutoencoder
+from genjax.models import GAN, GPT, VAE, DenseAutoencoder, Translation
+from genjax.orders import Buckets
 from genjax.recipes import load_experiment
 from genjax.runs.check import resolve
-from genjax.spec import Image, Tokens
+from genjax.spec import DataSpec, Image, Tokens
 
 
 @functools.cache
@@ -198,7 +199,9 @@ def test_plan_of_a_small_gpt(tmp_path):
 
 
 @pytest.mark.tpu_aot
-@pytest.mark.parametrize("name", ["diffusion-unet", "diffusion-dit", "latent-diffusion", "infogan", "vaegan"])
+@pytest.mark.parametrize(
+    "name", ["diffusion-unet", "diffusion-dit", "latent-diffusion", "infogan", "vaegan", "vqvae", "dalle"]
+)
 def test_plan_of_systems(name):
     needs_libtpu()
     experiment = dataclasses.replace(systems.TINY[name], mesh=Mesh(data=4, fsdp=2))
@@ -226,3 +229,14 @@ def test_mesh_and_batch_that_do_not_fit_the_topology():
         plan.plan("tiny", dataclasses.replace(experiment, mesh=Mesh(fsdp=3)), "v5e:2x4")
     with pytest.raises(UserError, match="batch-size"):
         plan.plan("tiny", dataclasses.replace(experiment, data=Data(batch_size=12)), "v5e:2x4")
+
+
+def test_texts_in_buckets_are_planned_in_the_largest_batch():
+    spec = DataSpec({name: Tokens((256,), 32, ragged=True, end=0) for name in ("source", "target")})
+    experiment = Experiment(
+        model=Translation(layers=1, heads=1, width=8),
+        data=Data(order=Buckets(bounds=(16, 256), tokens=25000), batch_size=64),
+    )
+    assert plan.longest_rows(experiment, spec).data.batch_size == 96  # 25000 / 256, a multiple of 8
+    plain = dataclasses.replace(experiment, data=Data(batch_size=64))
+    assert plan.longest_rows(plain, spec) == plain

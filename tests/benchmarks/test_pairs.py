@@ -91,6 +91,8 @@ PEERS = {  # a pair's module and function -> the packages it needs beside PyTorc
     ("vaegan", "pair"): (),
     ("cyclegan", "pair"): (),
     ("pix2pix", "pair"): (),
+    ("stylegan2", "pair"): (),
+    ("r3gan", "pair"): (),
     ("gpt", "small"): ("transformers",),
     ("unet", "training"): ("diffusers",),
 }

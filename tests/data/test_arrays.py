@@ -225,6 +225,13 @@ def test_members_that_are_no_arrays(tmp_path):
         load(Data(path=path))
 
 
+@pytest.mark.parametrize(("rows", "said"), [(0, "has 0 rows, where the others have 20"), (30, "has 30 rows")])
+def test_an_empty_or_longer_domain_that_is_asked_for_is_named(tmp_path, rows, said):
+    path = saved(tmp_path, a=images(20, 4, 4), b=images(rows, 4, 4)).path
+    with pytest.raises(UserError, match=rf"data\.npz: `b` {said}"):
+        load(Data(path=path, fields=("image_a=a", "image_b=b")))
+
+
 def test_arrays_that_expand_are_refused_before(tmp_path):
     header = {"descr": "|u1", "fortran_order": False, "shape": (10**8, 1000, 1000, 3)}
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive, archive.open("image.npy", "w") as file:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from genjax.decoding.beam import beam_search
-from genjax.interop.gpt2 import from_huggingface
+from genjax.interop.family import to_ours
+from genjax.interop.gpt2 import GPT2
 from genjax.models.language.gpt import GPT, GPTOptions
 from genjax.networks.transformer import Caches, empty_cache
 
@@ -94,7 +95,7 @@ def peer_gpt2():
             parameter.add_(0.1 * torch.randn_like(parameter))
     model = GPT(layers=2, heads=2, width=16, context=24, vocabulary=21, vocabulary_multiple=8).on("cpu")
     tensors = {name: value.numpy() for name, value in peer.state_dict().items()}
-    return torch, peer, model, jax.tree.map(jnp.asarray, from_huggingface(tensors, 2, 8))
+    return torch, peer, model, jax.tree.map(jnp.asarray, to_ours(GPT2, model, tensors, 2))
 
 
 @pytest.mark.peers

@@ -151,3 +151,27 @@ def test_adam_is_corrected_where_a_lazy_turn_trains_the_entry_too():
     assert (optim.b1, optim.b2) == (0.0, pytest.approx(0.99 ** (16 / 17)))  # StyleGAN2's published setting
     for other in (optimizers.lazily(EntryOptim(), turns, "g"), optimizers.lazily(EntryOptim(name="sgd"), turns, "d")):
         assert other[1] == 1.0
+
+
+def test_muon_turns_matrices_and_leaves_the_rest_to_adam():
+    """Every block's matrix gets an update with about equal singular values, of the size that Adam's would have."""
+    draw = np.random.default_rng(0)
+    shapes = {
+        "blocks": {"attention": {"qkv": {"kernel": (3, 8, 2, 3, 4)}, "out": {"kernel": (3, 2, 4, 8)}}},
+        "head": {"kernel": (8, 24)},
+        "embedding": (24, 8),
+        "bias": (8,),
+    }
+    grads = jax.tree.map(
+        lambda shape: draw.normal(size=shape).astype("f"), shapes, is_leaf=lambda x: isinstance(x, tuple)
+    )
+    transforms = (optimizers.transform(EntryOptim(name=name)) for name in ("muon", "adam"))
+    found, other = (jax.jit(t.update)(grads, t.init(grads), grads)[0] for t in transforms)
+    for name, (rows, columns) in {"qkv": (8, 24), "out": (8, 8)}.items():
+        ours, given = (tree["blocks"]["attention"][name]["kernel"] for tree in (found, grads))
+        for block, gradient in zip(ours, given):
+            values = np.linalg.svd(block.reshape(rows, columns), compute_uv=False) / (0.2 * max(rows, columns) ** 0.5)
+            assert values.min() > 0.5 and values.max() < 1.3
+            assert np.vdot(block, gradient) > 0
+    for name in ("head", "embedding", "bias"):
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), found[name], other[name])

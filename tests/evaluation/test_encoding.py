@@ -119,6 +119,32 @@ def test_ids_are_written_as_tokens_with_the_fields_that_are_no_images(tmp_path):
         np.testing.assert_array_equal(written["validation_tokens"], bright)
 
 
+@pytest.mark.parametrize("model", [Blurrer(), Quantizer()], ids=["latents", "ids"])
+def test_a_folder_holds_what_the_archive_does(tmp_path, model):
+    source = opened(model, train=9, validation=5, torn=(0, 4))
+    file, words = encoding.encode(source, tmp_path / "codes.npz")
+    folder, same_words = encoding.encode(source, tmp_path / "codes")
+    assert words == same_words
+    read = data.load(Data(path=str(folder)))
+    name = "latent" if isinstance(model, Blurrer) else "tokens"
+    assert read.spec.fields.keys() == {name, "label"} and read.spec.train_examples == 9
+    with np.load(file) as written:
+        for split in ("train", "validation"):
+            code, label = arrays(read.splits[split], name, "label")
+            np.testing.assert_array_equal(code, written[f"{split}_{name}"])
+            np.testing.assert_array_equal(label, written[f"{split}_label"])
+        if name == "latent":
+            assert read.spec.fields["latent"].std == float(written["latent_std"])
+
+
+def test_batches_are_not_held_in_memory(tmp_path, monkeypatch):
+    held, save = [], np.save
+    monkeypatch.setattr(encoding.codes, "BYTES", 1)
+    monkeypatch.setattr(np, "save", lambda path, array, **more: held.append(len(array)) or save(path, array, **more))
+    encoding.encode(opened(Quantizer(), train=9, validation=5), tmp_path / "codes")
+    assert max(held) <= 4  # a batch
+
+
 def test_other_systems_other_names_and_latents_without_end_are_refused(tmp_path):
     out = tmp_path / "x.npz"
     with pytest.raises(UserError, match=r"needs a run of a first stage, .* not Painter"):

@@ -1,18 +1,24 @@
 """First stages of Stable Diffusion: the numbers of diffusers' AutoencoderKL on random weights."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genjax.engine.averages import EMA
+from genjax.engine.state import TrainState
 from genjax.errors import UserError
-from genjax.interop.autoencoder_kl import from_diffusers
+from genjax.interop.autoencoder_kl import AUTOENCODER_KL
+from genjax.interop.family import to_ours, to_theirs
 from genjax.models import VAE
 from genjax.models.diffusion import KL_F8
 from genjax.networks import SpatialAutoencoder
+from genjax.runs.foreign import export_folder, read_folder
 from genjax.spec import DataSpec, Image
 
 pytestmark = pytest.mark.peers
 SPEC = DataSpec({"image": Image(16, 24, 3)})
+MODEL = VAE(network=SpatialAutoencoder((128, 256, 128), blocks=1), latent=4, likelihood="gaussian").resolve(SPEC)
 STYLES = {  # what differs between diffusers' and our configuration: Stable Diffusion 1 and 2, then 3 and Flux
     "sd": (dict(latent_channels=4), dict(latent=4)),
     "sd3": (
@@ -59,7 +65,11 @@ def test_numbers_are_those_of_diffusers(style, likelihood):
     theirs, latent = peer(**theirs), ours["latent"]
     network = SpatialAutoencoder((128, 256, 128), blocks=1, latent_convs=ours.get("latent_convs", True))
     model = VAE(network=network, latent=latent, likelihood=likelihood).resolve(SPEC)
-    params = from_diffusers(weights(theirs), likelihood)
+    params = to_ours(AUTOENCODER_KL, model, weights(theirs), 0)
+    back = to_theirs(AUTOENCODER_KL, model, params, 0)
+    assert back.keys() == weights(theirs).keys()
+    for name, value in weights(theirs).items():
+        assert "to_k.bias" in name or np.array_equal(back[name], value)
     shapes, _ = jax.eval_shape(lambda key: model.init(key, SPEC), jax.random.key(0))
     assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, shapes)
 
@@ -91,13 +101,13 @@ def test_stable_diffusions_own_sizes_are_those_of_kl_f8():
     spec = DataSpec({"image": Image(256, 256, 3)})
     model = KL_F8.resolve(spec)
     shapes, _ = jax.eval_shape(lambda key: model.init(key, spec), jax.random.key(0))
-    assert jax.tree.map(np.shape, from_diffusers(tensors)) == jax.tree.map(np.shape, shapes)
+    assert jax.tree.map(np.shape, to_ours(AUTOENCODER_KL, model, tensors, 0)) == jax.tree.map(np.shape, shapes)
 
 
 def test_a_missing_tensor_is_named(tensors):
     for name in ("decoder.mid_block.attentions.0.to_out.0.weight", "post_quant_conv.bias"):
         with pytest.raises(UserError, match=name.replace(".", r"\.")):
-            from_diffusers({key: value for key, value in tensors.items() if key != name})
+            to_ours(AUTOENCODER_KL, MODEL, {key: value for key, value in tensors.items() if key != name}, 0)
 
 
 def test_the_attentions_old_names_are_understood(tensors):
@@ -106,4 +116,20 @@ def test_the_attentions_old_names_are_understood(tensors):
         for new, old in {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}.items():
             name = name.replace(new, old)
         renamed[name] = value[:, :, None, None] if "proj_attn.weight" in name else value  # a 1x1 convolution then
-    jax.tree.map(np.testing.assert_array_equal, from_diffusers(tensors), from_diffusers(renamed))
+    new, old = (to_ours(AUTOENCODER_KL, MODEL, named, 0) for named in (tensors, renamed))
+    jax.tree.map(np.testing.assert_array_equal, new, old)
+
+
+def test_a_folder_of_diffusers_is_read_and_one_of_ours_is_loaded_there(tmp_path):
+    diffusers, torch = pytest.importorskip("diffusers"), pytest.importorskip("torch")
+    theirs = peer(latent_channels=4)
+    theirs.save_pretrained(tmp_path / "theirs")
+    params = read_folder(tmp_path / "theirs", MODEL)
+    nothing = EMA({}, {}, {})
+    state = TrainState(step=jnp.zeros((), jnp.int32), params=params, opt_state={}, ema=nothing, model_state={})
+    export_folder(MODEL, state, tmp_path / "ours", None)
+    again = diffusers.AutoencoderKL.from_pretrained(tmp_path / "ours").eval()
+    image = torch.from_numpy(np.random.default_rng(0).uniform(-1, 1, (1, 3, 16, 24)).astype(np.float32))
+    with torch.no_grad():
+        first, second = (vae.encode(image).latent_dist.mean for vae in (theirs, again))
+    np.testing.assert_allclose(second, first, atol=1e-5)

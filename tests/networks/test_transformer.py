@@ -14,6 +14,7 @@ from genjax.networks.language import Decoder, Encoder, EncoderDecoder
 from genjax.networks.transformer import Caches, Config, empty_cache
 from genjax.nn.attention import Mask
 from genjax.nn.positions import distance_bucket
+from genjax.spec import DataSpec
 
 SIZES = {"layers": 2, "heads": 2, "width": 16, "hidden": 24, "context": 12, "vocabulary": 21, "vocabulary_multiple": 8}
 GPT2 = Config(**SIZES)
@@ -53,7 +54,7 @@ def paths(tree):
 
 def test_parameters_of_gpt_are_frozen():
     """Runs, published weights and sharding rules know these names and shapes."""
-    shapes = lambda model: paths(jax.eval_shape(lambda: model.init(jax.random.key(0), None)[0]))  # noqa: E731
+    shapes = lambda model: paths(jax.eval_shape(lambda: model.init(jax.random.key(0), DataSpec())[0]))  # noqa: E731
     fields = {"layers": 3, "heads": 4, "width": 16, "context": 12, "vocabulary": 21, "vocabulary_multiple": 8}
     assert shapes(GPT(**fields)) == {
         "decoder/embedding": (24, 16),

@@ -50,6 +50,18 @@ def test_a_run_is_resumed_with_other_intervals_and_more_steps(tmp_path):
         prepare(run, config(train=Train(steps=5)))
 
 
+def test_a_field_that_came_later_has_its_default_in_an_older_run(tmp_path):
+    run = trained(tmp_path / "run")
+    old = json.loads((run / "config.json").read_text())
+    del old["data"]["strict"], old["train"]["freeze"]
+    (run / "config.json").write_text(json.dumps(old))
+    prepare(run, config())
+    assert json.loads((run / "config.json").read_text())["train"]["freeze"] == []
+    (run / "config.json").write_text(json.dumps(old))
+    with pytest.raises(UserError, match=r"train\.freeze: \[\] there, \['a'\] here"):
+        prepare(run, config(train=Train(freeze=("a",))))
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [

@@ -10,9 +10,11 @@ from runs.trained import SPEC, Normed, Staged, engine, write_run
 
 import genjax
 from genjax.errors import UsageError, UserError
+from genjax.models import LoRA
 from genjax.registry import KINDS
 from genjax.runs.initialize import initialize_from, load_weights, tokenizer_for
 from genjax.runs.restore import open_run
+from genjax.runs.sources import parse
 from genjax.runs.weights import export_weights, load_safetensors, write_arrays
 
 
@@ -87,8 +89,17 @@ def test_one_entry_may_come_from_another_and_averages_follow(run):
     assert values(wide.params["encoder"]) == {2.0} and values(wide.model_state["encoder"]) == {0.0}
 
 
+def test_what_starts_from_an_adapted_model_gets_its_weights_adapted(tmp_path):
+    adapted = LoRA(base=Normed(), rank=1, alpha=1.0)
+    run = write_run(tmp_path / "lora", adapted, {2: {}}, init_from=("x",))
+    merged = start(Normed(), str(run)).params
+    assert values(merged["encoder"]["kernel"]) == {6.0} and values(merged["encoder"]["bias"]) == {2.0}  # 2 + 2 x 2
+    again = start(adapted, str(run)).params  # goes on learning where it was
+    assert values(again) == {2.0} and set(again) == {"encoder", "decoder", "lora.encoder", "lora.decoder"}
+
+
 def test_files_of_before_have_no_state_which_is_said(run, tmp_path, capsys):
-    params, _ = load_weights(run)
+    params, _ = load_weights(parse(str(run)), Normed())
     flat = {f"{entry}/{name}": np.asarray(x) for entry, tree in params.items() for name, x in tree.items()}
     file = write_arrays(flat, tmp_path / "old.safetensors")
     state = start(Normed(), str(file))

@@ -160,6 +160,20 @@ def test_maps_stand_beside_the_texts_of_the_first_samples(tmp_path):
     assert pixels(paths[1]).std() > 10
 
 
+def test_maps_under_words_of_their_own(tmp_path):
+    outputs = tokens(*["ab"] * 2, name="text") | {"words": np.eye(2)[None].repeat(2, 0)}
+    layout = Layout(("text",), maps=(("words", ("attention", "gradient"), "text"),))
+    paths = save_samples(tmp_path / "5", outputs, {"text": TEXT}, {}, layout, Letters())
+    assert [path.name for path in paths] == ["5.txt", "5-words.png"] and pixels(paths[1]).std() > 10
+
+
+def test_labels_are_told_with_their_probabilities_from_the_likeliest_on(tmp_path):
+    fields = {"label": Label(7, tuple("abcdefg"))}
+    outputs = {"label": np.array([2]), "label_probability": np.array([[0.1, 0.2, 0.4, 0, 0.15, 0.05, 0.1]])}
+    text = save_samples(tmp_path / "x", outputs, fields)[0].read_text()
+    assert text == "1  c 0.400, b 0.200, e 0.150, a 0.100, g 0.100\n"
+
+
 def test_labels_are_a_list(tmp_path):
     fields = {"label": Label(2, ("cat", "dog")), "style": Label(5)}
     outputs = {"label": np.array([1, 0]), "style": np.array([3, 4])}

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from genjax.errors import UsageError
-from genjax.metrics.features import networks, vit
+from genjax.metrics.features import networks, pairs, vit
 from genjax.metrics.features.base import Extractor, Jit
 from genjax.spec import Image
 
@@ -14,6 +14,7 @@ __all__ = ["EXTRACTORS", "Extractor", "load_extractor"]
 
 EXTRACTORS: dict[str, Callable[[Path | None, Image, Jit], Extractor]] = {
     "digits": networks.digits,
+    "digit_pairs": pairs.digit_pairs,
     "classifier": networks.classifier,
     "random": networks.random,
     "inception": networks.inception_2015,

@@ -1,7 +1,9 @@
 """The extractors that there are, each a function of the user's file, the kind of the pictures, and `jax.jit`."""
 
 from pathlib import Path
+from typing import Any
 
+import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,16 @@ from genjax.networks import efficientnet, inception
 from genjax.networks.classifier import ConvClassifier
 from genjax.spec import Image
 
-__all__ = ["classifier", "digits", "efficientnet_lite0", "inception_2015", "random"]
+__all__ = [
+    "DIGITS",
+    "classifier",
+    "digits",
+    "efficientnet_lite0",
+    "inception_2015",
+    "random",
+    "to_range",
+    "trained",
+]
 
 DIGITS = Path(__file__).parent / "digits.safetensors"
 ENTRY = "classifier/"  # of the model in genjax.models.classifier, in its exported weights
@@ -41,6 +52,15 @@ def classifier(file: Path | None, image: Image, jit: Jit) -> Extractor:
 
 
 def _trained(name: str, file: Path, image: Image, jit: Jit) -> Extractor:
+    network, params, classes = trained(name, file, image)
+    return over_network(name, network, params, to_range, preparation="-1..1", classes=classes, jit=jit)
+
+
+def trained(name: str, file: Path, image: Image) -> tuple[nn.Module, Any, int]:
+    """The network of an exported Classifier, its parameters, and its number of classes.
+
+    Raises UserError where the file holds no such weights, or they do not see pictures of this kind.
+    """
     arrays = {key.removeprefix(ENTRY): x for key, x in read_arrays(file).items() if key.startswith(ENTRY)}
     kernels = [arrays[f"Conv_{i}/kernel"] for i in range(len(arrays)) if f"Conv_{i}/kernel" in arrays]
     if not kernels or not {"Dense_0/kernel", "Dense_1/kernel"} <= arrays.keys():
@@ -56,8 +76,7 @@ def _trained(name: str, file: Path, image: Image, jit: Jit) -> Extractor:
         )
     classes = arrays["Dense_1/kernel"].shape[1]
     network = config.build(classes)
-    params = fitted(_shapes(network, image.shape), arrays, file, "a Classifier")
-    return over_network(name, network, params, to_range, preparation="-1..1", classes=classes, jit=jit)
+    return network, fitted(_shapes(network, image.shape), arrays, file, "a Classifier"), classes
 
 
 def random(file: Path | None, image: Image, jit: Jit) -> Extractor:

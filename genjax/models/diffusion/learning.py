@@ -1,6 +1,6 @@
 """The errors that a diffusion model is trained on, and the inputs of its network beside the noisy image."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,12 @@ from genjax.diffusion import target as targets
 from genjax.models.augment import augmented
 from genjax.models.base import Array, Batch, Params, Tree
 from genjax.models.diffusion.degradation import degrade
-from genjax.models.images import label_of
 from genjax.nn import noise
 
 if TYPE_CHECKING:
     from genjax.models.diffusion.model import Diffusion
 
-__all__ = ["Errors", "before", "errors", "given", "spread", "vlb_scale"]
+__all__ = ["Errors", "before", "errors", "inputs_of", "spread", "vlb_scale"]
 
 GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, cover [0, 1) evenly
 
@@ -57,7 +56,8 @@ def errors(
         level_key, key = jax.random.split(key)
         u_B = noise.uniform(level_key, index_B)
     encode_key, noise_key, task_key, label_key, self_key, dropout_key = jax.random.split(key, 6)
-    x0, inputs = model.space.encode(params, state, batch, encode_key), given(model, batch, task_key)
+    x0, inputs = model.space.encode(params, state, batch, encode_key), inputs_of(model, batch, task_key)
+    inputs["given"] = model.given(params, batch)
     if train and model.augment:  # of pixels, whose encoding draws nothing
         x0, inputs["augment_BA"] = augmented(x0, encode_key, index_B, model.augment)
     level = model.process.level(model.process.draw(u_B))
@@ -65,9 +65,13 @@ def errors(
     x = diffuse(level, x0, eps)
     if train:
         inputs["dropout"] = (dropout_key, index_B)
-        if model.conditional and model.label_dropout:
+        if model.guidable:
             left_out = noise.uniform(label_key, index_B) < model.label_dropout
-            inputs["label_B"] = jnp.where(left_out, model.classes, inputs["label_B"])
+
+            def keep(x: Array, none: Array) -> Array:
+                return jnp.where(left_out.reshape(-1, *[1] * (x.ndim - 1)), none, x)
+
+            inputs["given"] = jax.tree.map(keep, inputs["given"], model.nothing(params))
     previous = None
     if model.self_conditioning:  # in half of the examples the network sees its own first estimate
         first, _ = model.denoise(params, x, level, **inputs)
@@ -91,9 +95,9 @@ def before(model: "Diffusion", level: Level) -> tuple[Level, float]:
     return cleaner, likelihood.variance_floor(process.grid(process.steps))
 
 
-def given(model: "Diffusion", conditions: Batch, key: Array) -> dict[str, Array | None]:
-    """The network's inputs beside x: the label, and for a task the image made worse (`init` is worse already)."""
-    inputs = {"label_B": label_of(model, conditions)}
+def inputs_of(model: "Diffusion", conditions: Batch, key: Array) -> dict[str, Any]:
+    """The network's inputs beside x and what is given: for a task the image made worse (`init` is worse already)."""
+    inputs = {}
     if model.task != "none":
         image, index_B = conditions.get("init", conditions.get("image")), conditions["index"]
         worse = degrade(model.task, image, key, index_B, factor=model.factor, mask_BHW1=conditions.get("mask"))

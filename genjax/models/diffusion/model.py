@@ -6,7 +6,7 @@ network, a space, a sampler (`genjax.diffusion`); here they meet in one denoiser
 """
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -34,8 +34,8 @@ from genjax.models.diffusion import bits, degradation, learning, sampling
 from genjax.models.diffusion.degradation import Task
 from genjax.models.diffusion.options import DiffusionOptions
 from genjax.models.diffusion.space import Pixels, Space
-from genjax.models.images import expected_fields, with_fields
-from genjax.networks.base import Denoiser
+from genjax.models.images import expected_fields, label_of, with_fields
+from genjax.networks.base import Denoiser, Text
 from genjax.networks.unet import UNetConfig
 from genjax.registry import register
 from genjax.spec import DataSpec, Field, Image
@@ -136,8 +136,24 @@ class Diffusion(Model):
         network = self.network.on(platform, self.dtype)
         return dataclasses.replace(self, network=network, space=self.space.on(platform))
 
+    def part(self, name: str) -> Model:
+        return getattr(self.space, "first_stage", self) if name == "first_stage" else self
+
     def networks(self) -> dict[str, nn.Module]:
         return {"denoiser": self.denoiser, **self.space.networks()}
+
+    @property
+    def guidable(self) -> bool:
+        """Whether it was also trained without what it is conditioned on."""
+        return bool(self.conditional and self.label_dropout)
+
+    def given(self, params: Params, conditions: Batch) -> Any:
+        """What pictures are made of, a tree of arrays (B, ...): the labels; None for nothing."""
+        return label_of(self, conditions)
+
+    def nothing(self, params: Params) -> Any:
+        """What stands in `given`'s place where it is left out, of one row."""
+        return self.classes
 
     @property
     def denoiser(self) -> nn.Module:
@@ -159,7 +175,7 @@ class Diffusion(Model):
         level: Level,
         previous_BHWC: Array | None = None,
         *,
-        label_B: Array | None = None,
+        given: Any = None,
         condition_BHWC: Array | None = None,
         dropout: tuple[Array, Array] | None = None,
         augment_BA: Array | None = None,
@@ -170,7 +186,7 @@ class Diffusion(Model):
           x_BHWC: alpha x0 + sigma eps.
           level: of the whole batch (scalars) or of each example (B,).
           previous_BHWC: the last estimate, for self-conditioning; zeros at first.
-          label_B: classes, where the number of classes stands for "no label".
+          given: labels (B,), where the number of classes stands for "no label", or a `Text`.
           condition_BHWC: what a task gives, as `degrade` makes it.
           dropout: (key, index_B) in training.
           augment_BA: what was done to the images; None = nothing.
@@ -187,9 +203,10 @@ class Diffusion(Model):
             {"params": params["denoiser"]},
             jnp.concatenate(inputs, axis=-1),
             jnp.broadcast_to(self.process.condition(level), x_BHWC.shape[:1]),
-            label_B,
+            None if isinstance(given, Text) else given,
             index_B,
             *(() if augment_BA is None else (augment_BA,)),
+            **({"text": given} if isinstance(given, Text) else {}),
             rngs=None if key is None else {"dropout": key},
         )
         variance = None

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -55,9 +55,7 @@ class DiffusionOptions(LabelOptions):
         if self.strength is not None and not 0 < self.strength <= 1:
             raise UsageError(f"--strength {self.strength}: must be above 0 and at most 1")
 
-    def conditions(
-        self, model: "Diffusion", given: Given, num: int
-    ) -> tuple[dict[str, np.ndarray], "DiffusionOptions"]:
+    def conditions(self, model: "Diffusion", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """Labels; `init` and `mask` from their files."""
         arrays, options = super().conditions(model, given, num)
         if self.init:

@@ -1,7 +1,7 @@
 """How a diffusion model is sampled: which options go with it, and the walk from noise to image."""
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from genjax.diffusion.ode import Denoise, Estimate, clipped, invert
 from genjax.diffusion.process import Level, diffuse
 from genjax.errors import UsageError
 from genjax.models.base import Array, Batch, Params, Tree
-from genjax.models.diffusion.learning import given
+from genjax.models.diffusion.learning import inputs_of
 from genjax.models.diffusion.options import STRENGTH, DiffusionOptions
 from genjax.nn import noise
 
@@ -42,10 +42,10 @@ def check(model: "Diffusion", options: DiffusionOptions) -> DiffusionOptions:
         raise UsageError(f'--end {options.end} goes with the sampler "ddim", not "{sampler}"')
     if options.invert:
         _check_inversion(model, sampler, options)
-    if options.guidance != 1.0 and not (model.conditional and model.label_dropout):
+    if options.guidance != 1.0 and not model.guidable:
         raise UsageError(
-            f"--guidance {options.guidance}: this model cannot be guided; that takes training with labels and "
-            "--model.label-dropout above 0"
+            f"--guidance {options.guidance}: this model cannot be guided; that takes training with labels or texts, "
+            "and --model.label-dropout above 0"
         )
     if options.clip and not model.space.pixels:
         raise UsageError("--clip: the latents that this model denoises have no bounds to clip to")
@@ -118,7 +118,7 @@ def sample(
     )
     outputs = {"image": model.space.decode(params, state, x0, conditions)}
     if options.compare:
-        worse = given(model, conditions, given_key)["condition_BHWC"][..., : model.image_shape[-1]]
+        worse = inputs_of(model, conditions, given_key)["condition_BHWC"][..., : model.image_shape[-1]]
         outputs["degraded"] = jnp.broadcast_to(worse, outputs["image"].shape)
     if options.trajectory:
         images = [model.space.decode(params, state, x, conditions) for x in frames_KBHWC]
@@ -130,14 +130,18 @@ def denoiser(
     model: "Diffusion", params: Params, conditions: Batch, key: Array, options: DiffusionOptions | None = None
 ) -> Denoise:
     """D(x; level) as samplers and likelihoods call it; guided, then clipped, as the options say."""
-    inputs = given(model, conditions, key)
-    label_B, options = inputs.pop("label_B"), options or DiffusionOptions()
+    inputs, given, options = (
+        inputs_of(model, conditions, key),
+        model.given(params, conditions),
+        options or DiffusionOptions(),
+    )
 
-    def denoise(x: Array, level: Level, previous: Array, label_B: Array | None = label_B) -> Estimate:
+    def denoise(x: Array, level: Level, previous: Array, given: Any = given) -> Estimate:
         rows = x.shape[0] // conditions["index"].shape[0]  # 2 where guidance doubles them
         repeated = {name: jnp.tile(value, (rows, 1, 1, 1)) for name, value in inputs.items()}
-        return model.denoise(params, x, level, previous, label_B=label_B, **repeated)[0]
+        return model.denoise(params, x, level, previous, given=given, **repeated)[0]
 
-    if label_B is not None:
-        denoise = guidance.guided(denoise, label_B, model.classes, options.guidance, options.guidance_interval)
+    if given is not None:
+        null = model.nothing(params)
+        denoise = guidance.guided(denoise, given, null, options.guidance, options.guidance_interval)
     return clipped(denoise) if options.clip else denoise

@@ -1,7 +1,7 @@
 """The space that a diffusion model works in: the images' own pixels, or the latents of a first stage."""
 
 import dataclasses
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import flax.linen as nn
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from genjax.errors import UsageError, UserError
 from genjax.models.base import Array, Batch, Model, Params, Tree
+from genjax.models.first_stage import own, prefixed
 from genjax.models.images import images_of
 from genjax.models.vae import VAE
 from genjax.networks.spatial_autoencoder import SpatialAutoencoder
@@ -17,8 +18,6 @@ from genjax.registry import register
 from genjax.spec import DataSpec, Field, Latent, require
 
 __all__ = ["KL_F8", "Latents", "Pixels", "Space"]
-
-PREFIX = "first_stage."  # of the first stage's entries in a diffusion model
 
 # The model of the recipe kl_f8: the first stage of Stable Diffusion.
 KL_F8 = VAE(
@@ -152,12 +151,12 @@ class Latents(Space):
         return dataclasses.replace(self, first_stage=self.first_stage.on(platform))
 
     def networks(self) -> dict[str, nn.Module]:
-        return _prefixed(self.first_stage.networks())
+        return prefixed(self.first_stage.networks())
 
     def init(self, key: Array, spec: DataSpec, batch_size: int) -> tuple[Array, Params, Tree]:
         first_key, key = jax.random.split(key)
         params, state = self.first_stage.init(first_key, spec, batch_size)
-        return key, _prefixed(params), _prefixed(state)
+        return key, prefixed(params), prefixed(state)
 
     def encode(self, params: Params, state: Tree, batch: Batch, key: Array) -> Array:
         """z ~ q(z | image), divided by its standard deviation over the data (appendix G of the paper)."""
@@ -165,19 +164,10 @@ class Latents(Space):
         if "latent" in batch:
             moments = batch["latent"]
         else:
-            moments = self.first_stage.encode(_own(params), _own(state), batch, seen_key)
+            moments = self.first_stage.encode(own(params), own(state), batch, seen_key)
         mean, log_var = jnp.split(moments, 2, axis=-1)
         z = mean + jnp.exp(0.5 * log_var) * noise.normal(key, batch["index"], mean.shape[1:])
         return jax.lax.stop_gradient(z / self.std)
 
     def decode(self, params: Params, state: Tree, x0_BHWC: Array, conditions: Batch) -> Array:
-        return self.first_stage.decode(_own(params), _own(state), x0_BHWC * self.std, conditions)
-
-
-def _prefixed(entries: dict[str, Any]) -> dict[str, Any]:
-    return {PREFIX + name: entry for name, entry in entries.items()}
-
-
-def _own(entries: dict[str, Any]) -> dict[str, Any]:
-    """The first stage's entries, by the names it gave them."""
-    return {name.removeprefix(PREFIX): entry for name, entry in entries.items() if name.startswith(PREFIX)}
+        return self.first_stage.decode(own(params), own(state), x0_BHWC * self.std, conditions)

@@ -223,6 +223,7 @@ class InfoGAN(GAN):
 
         In a walk `row` (N,) says whose noise a sample has, and `value` (N,) what its code is.
         """
+        params, _ = self._normalized(params, state)
         index_N = conditions["row"] if options.mode == "walk" else conditions["index"]
         z_NZ = options.truncation * super()._latent(key, index_N)
         code_NC = self._codes(key, index_N)

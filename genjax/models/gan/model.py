@@ -62,7 +62,8 @@ class GAN(Model):
     network: GANConfig = DCGAN()  # noqa: RUF009, frozen
     latent: int = 100  # size of z ~ N(0, 1); DCGAN's paper draws it uniformly
     spectral_norm: bool = False  # of the discriminator's kernels (SNGAN)
-    # On the label: projection discriminator, label embedding beside the latent; None = if there are labels.
+    generator_spectral_norm: bool = False  # of the generator's kernels, but for embeddings (BigGAN)
+    # On the label: a projection discriminator, and the generator as the network has it; None = if there are labels.
     conditional: bool | None = False
     objective: Literal["non-saturating", "least-squares", "hinge", "wasserstein"] = "non-saturating"
     critic_steps: int = 1  # steps of the discriminator for one of the generator (WGAN: 5)
@@ -114,7 +115,9 @@ class GAN(Model):
         return images.expected_fields(self)
 
     def resolve(self, spec: DataSpec) -> Self:
-        return images.with_fields(self, spec)
+        model = images.with_fields(self, spec)
+        model.networks()  # refuses images that the networks cannot make
+        return model
 
     @property
     def generator_inputs(self) -> int:
@@ -134,9 +137,10 @@ class GAN(Model):
         inputs = {"generator": (1, self.generator_inputs), "discriminator": (1, *self.image_shape)}
         inputs = {name: (jnp.zeros(shape), label) for name, shape in inputs.items()}
         params, state = init_networks(self.networks(), inputs, key, train=False)
-        if self.spectral_norm:
-            vectors = spectral_vectors(params["discriminator"], vectors_key)
-            state["discriminator"] = {**state.get("discriminator", {}), "spectral": vectors}
+        keys = {"discriminator": vectors_key, "generator": jax.random.fold_in(vectors_key, 0)}
+        for entry in self._spectral:
+            vectors = spectral_vectors(params[entry], keys[entry], embeddings=entry == "discriminator")
+            state[entry] = {**state.get(entry, {}), "spectral": vectors}
         return params, state | ({"augment": self.augment.init()} if self.augment else {})
 
     # How it learns.
@@ -227,6 +231,7 @@ class GAN(Model):
 
         The latents are those of `loss` under the same key; batch norm uses its running averages.
         """
+        params, _ = self._normalized(params, state)
         z = options.truncation * self._latent(key, conditions["index"])
         image, _ = self._generate(params, state, z, images.label_of(self, conditions), train=False)
         return {"image": image}
@@ -236,13 +241,17 @@ class GAN(Model):
     def _latent(self, key: Array, index_B: Array) -> Array:
         return noise.normal(jax.random.fold_in(key, 0), index_B, (self.latent,))
 
+    @property
+    def _spectral(self) -> tuple[str, ...]:
+        """The entries whose kernels are divided by their spectral norms."""
+        return ("discriminator",) * self.spectral_norm + ("generator",) * self.generator_spectral_norm
+
     def _normalized(self, params: Params, state: Tree) -> tuple[Params, Tree]:
-        """The discriminator's weights divided by their spectral norms, and the state with new vectors."""
-        if not self.spectral_norm:
-            return params, state
-        weights, vectors = spectral_normalize(params["discriminator"], state["discriminator"]["spectral"])
-        own = {**state["discriminator"], "spectral": vectors}
-        return {**params, "discriminator": weights}, {**state, "discriminator": own}
+        """The weights divided by their spectral norms, and the state with new vectors."""
+        for entry in self._spectral:
+            weights, vectors = spectral_normalize(params[entry], state[entry]["spectral"])
+            params, state = {**params, entry: weights}, {**state, entry: {**state[entry], "spectral": vectors}}
+        return params, state
 
     def _generate(self, params: Params, state: Tree, z_BZ: Array, label_B: Array | None, train: bool):
         return apply(self.networks(), "generator", params, state, z_BZ, label_B, train=train)

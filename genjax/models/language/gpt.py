@@ -18,6 +18,8 @@ import jax.numpy as jnp
 from genjax.decoding.beam import beam_search
 from genjax.decoding.generate import generate
 from genjax.errors import UsageError, UserError
+from genjax.interop.gpt2 import GPT2
+from genjax.interop.llama import LLAMA
 from genjax.models.base import (
     Array,
     Batch,
@@ -33,10 +35,10 @@ from genjax.models.base import (
     valid_rows,
 )
 from genjax.models.language.options import GPTOptions, require_ids
+from genjax.models.language.targets import answered, cross_entropy, seen, target_weight
 from genjax.networks import transformer
 from genjax.networks.language import Decoder
-from genjax.nn.attention import Mask, choose
-from genjax.nn.stack import unroll_on
+from genjax.nn.attention import Mask
 from genjax.registry import register
 from genjax.spec import DataSpec, Field, Tokens, require
 
@@ -48,17 +50,21 @@ __all__ = ["GPT", "GPTOptions", "cross_entropy"]
 class GPT(transformer.Config, Model):
     """One entry, "decoder"; one turn, "next_token". The loss is in nats per target token.
 
-    Targets are the ids after the first of `tokens`; those that the batch's `mask` leaves out, padding and the first of
-    each text that shares a row do not count.
+    Targets are the ids after the first of `tokens`. Not all count: those that the batch's `mask` leaves out, what is no
+    answer where the data says what is one, padding, and the first of each text that shares a row do not.
     """
 
+    z_loss: float = 0.0  # weight of log(sum of exp(logits))^2, which keeps logits small (PaLM, arXiv:2204.02311)
     data_vocabulary: int | None = None  # None = the data's; the model's own ids from there on are never drawn
 
     Options: ClassVar = GPTOptions
     rules: ClassVar = tuple((f"decoder/{path}", spec) for path, spec in transformer.RULES)
+    families: ClassVar = (GPT2, LLAMA)
 
     def __post_init__(self):
         super().__post_init__()
+        if not 0 <= self.z_loss < math.inf:
+            raise UsageError(f"GPT: z_loss is {self.z_loss}, must be 0 or positive")
         if self.data_vocabulary is not None and self.data_vocabulary < 1:
             raise UsageError(f"GPT: data_vocabulary is {self.data_vocabulary}, must be positive")
 
@@ -89,13 +95,6 @@ class GPT(transformer.Config, Model):
             data_vocabulary=tokens.vocabulary,
         )
 
-    def on(self, platform: str) -> "GPT":
-        return dataclasses.replace(
-            self,
-            attention=choose(self.attention, platform, self.dtype),
-            unroll=unroll_on(platform, self.layers) if self.unroll is None else self.unroll,
-        )
-
     @property
     def stack(self) -> "GPT":
         return self
@@ -118,17 +117,21 @@ class GPT(transformer.Config, Model):
             {"params": params["decoder"]},
             batch["tokens"][:, :-1],
             batch["index"] if train and self.dropout else None,
-            mask=_mask(batch),
+            mask=seen(batch),
             rngs={"dropout": key},
         )
         nats_BT = cross_entropy(logits_BTV, batch["tokens"][:, 1:])
-        return LossOutput({"cross_entropy": Term.mean(nats_BT, _target_weight(batch))}, {}, state)
+        weight_BT = target_weight(batch)
+        terms = {"cross_entropy": Term.mean(nats_BT, weight_BT)}
+        if self.z_loss:
+            terms["z"] = Term.mean(jax.nn.logsumexp(logits_BTV, axis=-1) ** 2, weight_BT, self.z_loss)
+        return LossOutput(terms, {}, state)
 
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
-        """Loss in nats per token, accuracy, and bits per byte where the data counts bytes."""
+        """Nats per token, accuracy, bits per byte where the data counts bytes, and `answered` of instructions."""
         targets_BT = batch["tokens"][:, 1:]
-        logits_BTV = self.logits(params, batch["tokens"][:, :-1], mask=_mask(batch))
-        weight_BT = _target_weight(batch) * valid_rows(batch)[:, None]
+        logits_BTV = self.logits(params, batch["tokens"][:, :-1], mask=seen(batch))
+        weight_BT = target_weight(batch) * valid_rows(batch)[:, None]
         nats_BT = cross_entropy(logits_BTV, targets_BT)
         metrics = {
             "loss": Term.mean(nats_BT, weight_BT),
@@ -136,7 +139,7 @@ class GPT(transformer.Config, Model):
         }
         if "bytes" in batch:
             metrics["bits_per_byte"] = Term(metrics["loss"].total / math.log(2), (batch["bytes"] * weight_BT).sum())
-        return metrics
+        return metrics | answered(batch, logits_BTV, nats_BT, valid_rows(batch))
 
     def finalize(self, metrics: dict[str, float]) -> dict[str, float]:
         return {**metrics, "perplexity": math.exp(min(metrics["loss"], 700.0))}
@@ -147,7 +150,7 @@ class GPT(transformer.Config, Model):
 
     def outputs(self, spec: DataSpec) -> dict[str, Field]:
         tokens = require(spec, "tokens", Tokens, "GPT")
-        return {"tokens": dataclasses.replace(tokens, shifted=False, packed=False, ragged=True)}
+        return {"tokens": dataclasses.replace(tokens, shifted=False, packed=False, ragged=True, answers=False)}
 
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: GPTOptions
@@ -217,31 +220,3 @@ class GPT(transformer.Config, Model):
             **given,
         )
         return {"tokens": tokens_NT, "tokens_length": length_N}
-
-
-def cross_entropy(logits_BTV: Array, target_BT: Array) -> Array:
-    """(B, T) nats: -log softmax(logits)[target].
-
-    The target's logit is a sum with one term, not a look-up: the gradient of a look-up is a scatter, for which a GPU
-    writes the gradient of all logits twice in float32.
-    """
-    right_BTV = jnp.arange(logits_BTV.shape[-1]) == target_BT[..., None]
-    return jax.nn.logsumexp(logits_BTV, axis=-1) - jnp.where(right_BTV, logits_BTV, 0).sum(-1)
-
-
-def _mask(batch: Batch) -> Mask:
-    """What each input of `tokens` sees: its own text up to itself."""
-    segment_BT = batch.get("tokens_segment")
-    return Mask(causal=True, segments_BT=None if segment_BT is None else segment_BT[:, :-1])
-
-
-def _target_weight(batch: Batch) -> Array:
-    """(B, T) float32: 1 for the targets that count."""
-    weight_BT = jnp.ones_like(batch["tokens"][:, 1:], jnp.float32)
-    if "mask" in batch:
-        weight_BT *= batch["mask"]
-    if "tokens_length" in batch:
-        weight_BT *= jnp.arange(1, weight_BT.shape[1] + 1) < batch["tokens_length"][:, None]
-    if "tokens_segment" in batch:
-        weight_BT *= batch["tokens_segment"][:, 1:] == batch["tokens_segment"][:, :-1]
-    return weight_BT

@@ -2,19 +2,30 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from genjax.errors import UsageError, UserError
+from genjax.files import expanded, read_text
 from genjax.models.base import Given, Model, SampleOptions
 
-__all__ = ["GPTOptions", "require_ids"]
+__all__ = ["GPTOptions", "lines", "require_ids"]
+
+
+def lines(path: Path) -> dict[str, str]:
+    """The lines of a file of texts, each by its place for messages; none is empty. Raises UserError for other files."""
+    texts = read_text(expanded(path)).removesuffix("\n").split("\n")
+    found = {f"--path {path}: line {n}": text for n, text in enumerate(texts, 1)}
+    if empty := [place for place, text in found.items() if not text.strip()]:
+        raise UsageError(f"{empty[0]} is empty")
+    return found
 
 
 def require_ids(options: SampleOptions) -> None:
     """Raises UsageError where texts of options were not made conditions of ids, which `sample` takes."""
-    if options.prompt or getattr(options, "stop", None) is not None:
+    if options.prompt or getattr(options, "path", None) or getattr(options, "stop", None) is not None:
         raise UsageError(
             "prompt and stop are texts, and `sample` takes ids: pass the conditions and the options that "
             "`options.conditions(model, given, num)` returns"
@@ -32,6 +43,7 @@ class GPTOptions(SampleOptions):
     length_penalty: float = 1.0  # of beam search: above 0 longer texts gain, below 0 shorter ones
     max_new_tokens: int | None = None  # None = up to the context
     prompt: tuple[str, ...] = ()  # texts to continue
+    path: Path | None = None  # a file of texts to continue, one a line
     stop: str | None = None  # a text of one token that ends a sample, as the end-of-text token does where there is one
 
     def __post_init__(self):
@@ -47,6 +59,12 @@ class GPTOptions(SampleOptions):
             raise UsageError(f"--beams {self.beams}: must be at least 1")
         if self.beams > 1 and (self.temperature, self.top_k, self.top_p) != (1.0, 0, 1.0):
             raise UsageError(f"--beams {self.beams} draws nothing: leave out --temperature, --top-k and --top-p")
+        if self.prompt and self.path:
+            raise UsageError("--prompt and --path: take one of the two")
+
+    @property
+    def count(self) -> int | None:
+        return len(lines(self.path)) if self.path else None
 
     def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """The prompts as ids, in turn until there are enough, and the ids that stop a text; see `GPT.sample`.
@@ -56,12 +74,15 @@ class GPTOptions(SampleOptions):
         """
         tokenizer = given.tokenizer
         if tokenizer is None:
-            if self.prompt or self.stop is not None:
-                raise UsageError("--prompt and --stop are texts, and this run's data has no tokenizer to read them")
+            if self.prompt or self.path or self.stop is not None:
+                raise UsageError(
+                    "--prompt, --path and --stop are text, and this run's data has no tokenizer to read it"
+                )
             return {}, self
         end = -1 if tokenizer.end_of_text is None else tokenizer.end_of_text
         stops = [end] if self.stop is None else [end, _token(self.stop, tokenizer)]
-        prompts = [tokenizer.encode(text) for text in self.prompt if text]
+        texts = tuple(lines(self.path).values()) if self.path else self.prompt
+        prompts = [tokenizer.encode(text) for text in texts if text]
         before = given.spec.fields["tokens"].end
         prompts = prompts or [np.asarray([_line_break(tokenizer) if before is None else before])]
         rows = [prompts[i % len(prompts)] for i in range(num)]
@@ -73,7 +94,7 @@ class GPTOptions(SampleOptions):
             "prompt_length": np.asarray([len(ids) for ids in rows], np.int32),
             "stop": np.tile(np.int32(stops), (num, 1)),
         }
-        return conditions, dataclasses.replace(self, prompt=(), stop=None)
+        return conditions, dataclasses.replace(self, prompt=(), path=None, stop=None)
 
 
 def _token(stop: str, tokenizer) -> int:

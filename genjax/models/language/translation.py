@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from genjax.decoding.beam import beam_search
-from genjax.errors import UsageError
+from genjax.errors import UsageError, UserError
+from genjax.interop.marian import MARIAN
+from genjax.interop.t5 import T5
 from genjax.models.base import (
     Array,
     Batch,
@@ -27,9 +29,7 @@ from genjax.models.language.options import require_ids
 from genjax.models.language.translation_options import TranslationOptions
 from genjax.networks import transformer
 from genjax.networks.language import EncoderDecoder
-from genjax.nn.attention import choose
 from genjax.nn.feed import Activation
-from genjax.nn.stack import unroll_on
 from genjax.registry import register
 from genjax.spec import DataSpec, Field, Tokens, require
 
@@ -48,11 +48,13 @@ class Translation(transformer.Config, Model):
 
     mlp: Activation = "relu"
     label_smoothing: float = 0.1
-    end: int | None = None  # the id that closes a text, and that a translation starts from; None = the data's
+    end: int | None = None  # the id that closes a text; None = the data's
+    start: int | None = None  # the id that a translation starts from; None = the one that closes a text
 
     Options: ClassVar = TranslationOptions
     best: ClassVar = ("nll", "min")
     metrics: ClassVar = ("match",)
+    families: ClassVar = (MARIAN, T5)
     rules: ClassVar = tuple(
         (f"translator/{part}{path}", spec) for part in ("encoder/", "decoder/", "") for path, spec in transformer.RULES
     )
@@ -79,6 +81,11 @@ class Translation(transformer.Config, Model):
     def with_stack(self, **fields) -> Self:
         return dataclasses.replace(self, **fields)
 
+    @property
+    def begin(self) -> int:
+        """The id that every translation starts from."""
+        return self.end if self.start is None else self.start
+
     def networks(self) -> dict[str, nn.Module]:
         return {"translator": EncoderDecoder(self)}
 
@@ -87,15 +94,16 @@ class Translation(transformer.Config, Model):
         if target.end is None:
             raise UsageError("Translation needs texts that end in a token of their own: take another --data.tokenizer")
         longest = max(source.longest, target.longest)
-        return dataclasses.replace(
-            self, context=max(self.context or 0, longest), vocabulary=target.vocabulary, end=target.end
-        )
-
-    def on(self, platform: str) -> "Translation":
+        if self.vocabulary is not None and self.vocabulary < target.vocabulary:
+            raise UserError(
+                f"Translation's vocabulary {self.vocabulary} is less than the data's {target.vocabulary}: set "
+                f"--model.vocabulary {target.vocabulary}"
+            )
         return dataclasses.replace(
             self,
-            attention=choose(self.attention, platform, self.dtype),
-            unroll=unroll_on(platform, self.layers) if self.unroll is None else self.unroll,
+            context=max(self.context or 0, longest),
+            vocabulary=self.vocabulary or target.vocabulary,
+            end=target.end,
         )
 
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
@@ -104,7 +112,7 @@ class Translation(transformer.Config, Model):
 
     def logits(self, params: Params, batch: Batch, index_B: Array | None = None, key: Array | None = None) -> Array:
         """(B, T, padded vocabulary) of each target token, given those before it."""
-        before_BT = jnp.pad(batch["target"][:, :-1], ((0, 0), (1, 0)), constant_values=self.end)
+        before_BT = jnp.pad(batch["target"][:, :-1], ((0, 0), (1, 0)), constant_values=self.begin)
         return self.networks()["translator"].apply(
             {"params": params["translator"]},
             batch["source"],
@@ -166,7 +174,7 @@ class Translation(transformer.Config, Model):
         memory_NSD = translator.apply(
             variables, conditions["source"], lengths_B=conditions["source_length"], method="encode"
         )
-        start_N1 = jnp.full((n, 1), self.end, jnp.int32)
+        start_N1 = jnp.full((n, 1), self.begin, jnp.int32)
 
         def extend(tokens_RT, cache, start, **memory):
             return translator.apply(

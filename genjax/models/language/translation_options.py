@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 
 from genjax.errors import UsageError, visible
-from genjax.files import expanded, read_text
 from genjax.models.base import Given, Model, SampleOptions
+from genjax.models.language.options import lines
 from genjax.spec import Tokens, require
 
 __all__ = ["TranslationOptions"]
@@ -46,8 +46,7 @@ class TranslationOptions(SampleOptions):
         """The sources that the user gives, each by its name for messages. Raises UserError for an unreadable file."""
         if self.path is None:
             return {f"--prompt number {n}": text for n, text in enumerate(self.prompt, 1)}
-        lines = read_text(expanded(self.path)).removesuffix("\n").split("\n")
-        return {f"--path {self.path}: line {n}": line for n, line in enumerate(lines, 1)}
+        return lines(self.path)
 
     def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """The first `num` of the texts as sources, in turn until there are enough."""

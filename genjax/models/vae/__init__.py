@@ -2,5 +2,6 @@
 
 from genjax.models.vae.model import LOG_VARIANCE, VAE
 from genjax.models.vae.sample import VAEOptions
+from genjax.models.vae.vqvae import VQVAE
 
-__all__ = ["LOG_VARIANCE", "VAE", "VAEOptions"]
+__all__ = ["LOG_VARIANCE", "VAE", "VQVAE", "VAEOptions"]

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError
+from genjax.interop.autoencoder_kl import AUTOENCODER_KL
 from genjax.models import images
 from genjax.models.base import (
     Array,
@@ -79,6 +80,7 @@ class VAE(Model):
 
     Options: ClassVar = VAEOptions
     measured: ClassVar = ("iwae_samples",)
+    families: ClassVar = (AUTOENCODER_KL,)
 
     def __post_init__(self):
         if min(self.latent, self.iwae_samples) < 1:

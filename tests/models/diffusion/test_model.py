@@ -94,7 +94,7 @@ def test_what_is_fed_back_is_clipped():
     model = tiny(self_conditioning=True)
     params = awake(model.init(jax.random.key(0), IMAGES)[0])
     x, level = jnp.zeros((4, 8, 8, 1)), Level(*map(jnp.float32, (10.0, 0.9, 0.4)))
-    one, far = (model.denoise(params, x, level, jnp.full_like(x, v), label_B=INDEX)[1] for v in (1.0, 5.0))
+    one, far = (model.denoise(params, x, level, jnp.full_like(x, v), given=INDEX)[1] for v in (1.0, 5.0))
     np.testing.assert_array_equal(one, far)
 
 

@@ -16,6 +16,8 @@ from genjax.errors import UsageError
 from genjax.experiment import Optim
 from genjax.models import StyleGAN2, StyleGAN2Config
 from genjax.models.gan import StyleGAN2Options
+from genjax.recipes import load_experiment
+from genjax.spec import DataSpec, Image, Label
 
 KEY = jax.random.key(3)
 LABEL = {"label": np.arange(BATCH, dtype=np.int32) % 10}
@@ -84,6 +86,16 @@ def test_the_average_w_takes_its_share_of_the_batch():
     _, state = model.update("generator", made.params, made.model_state, out.sums, {}, step=jnp.int32(0))
     w_BW = model.map(made.params, model.latent(KEY, jnp.arange(BATCH)), jnp.asarray(batch("stylegan2")["label"]))
     np.testing.assert_allclose(state["style"]["average"], 0.005 * w_BW.mean(0), rtol=1e-4, atol=1e-6)
+
+
+def test_styles_of_the_digits_recipe_depend_more_on_the_latents_than_on_the_label():
+    """Where labels outweighed latents, the generator came to make one image a class."""
+    model = load_experiment("stylegan2_digits").model
+    model = model.resolve(DataSpec({"image": Image(8, 8, 1), "label": Label(10)}))
+    params, _ = model.init(KEY, DataSpec({}))
+    index = jnp.arange(1000)
+    w_KNW = model.map(params, model.latent(KEY, index), index % 10).reshape(-1, 10, model.network.style).swapaxes(0, 1)
+    assert w_KNW.var(1).mean() > 2 * w_KNW.mean(1).var(0).mean()
 
 
 def test_mixed_images_have_one_style_up_to_a_layer_and_another_from_there_on():

@@ -13,7 +13,8 @@ import pytest
 
 from genjax.data import make_tokenizer
 from genjax.errors import UsageError, UserError
-from genjax.interop.gpt2 import from_huggingface
+from genjax.interop.family import to_ours
+from genjax.interop.gpt2 import GPT2
 from genjax.models.language.gpt import GPT, GPTOptions
 from genjax.networks import transformer
 from genjax.spec import DataSpec, Image, Tokens
@@ -278,6 +279,22 @@ def test_prompts_are_repeated_and_padded():
     assert GPTOptions().conditions(model, given(None), 2) == ({}, GPTOptions())
 
 
+def test_prompts_of_a_file(tmp_path):
+    model, char, file = TINY.resolve(SPEC), make_tokenizer("char", "ab\n"), tmp_path / "prompts.txt"
+    file.write_text("ab\nb\n")
+    options = GPTOptions(path=file, top_k=3)
+    assert options.count == 2 and GPTOptions(prompt=("ab", "b")).count is None
+    arrays, rest = options.conditions(model, given(char), 2)
+    expected, _ = GPTOptions(prompt=("ab", "b")).conditions(model, given(char), 2)
+    np.testing.assert_array_equal(arrays["prompt"], expected["prompt"])
+    assert rest == GPTOptions(top_k=3)
+    file.write_text("ab\n\nb")
+    with pytest.raises(UsageError, match=r"prompts\.txt: line 2 is empty"):
+        options.conditions(model, given(char), 2)
+    with pytest.raises(UsageError, match="take one of the two"):
+        GPTOptions(path=file, prompt=("a",))
+
+
 def test_a_stop_is_one_token_beside_the_end_of_text():
     model = TINY.resolve(SPEC)
     char, bpe = make_tokenizer("char", "ab\n"), make_tokenizer("bpe:257", "ab\n")
@@ -352,7 +369,7 @@ def test_equals_transformers_gpt2():
             parameter.add_(0.2 * torch.randn_like(parameter))
     model = TINY.resolve(SPEC).on("cpu")
     tensors = {name: value.numpy() for name, value in peer.state_dict().items()}
-    params = from_huggingface(tensors, heads=2, vocabulary_multiple=8)
+    params = to_ours(GPT2, model, tensors, 2)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), SPEC)[0])
     assert jax.tree.map(np.shape, params) == jax.tree.map(lambda x: x.shape, shapes)
     batch = make_batch()
@@ -365,61 +382,3 @@ def test_equals_transformers_gpt2():
     ours = logits_of(model, params, batch["tokens"][:, :-1])[..., :21]
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
     assert loss(model, params, batch).loss == pytest.approx(peer_loss.item(), abs=1e-5)
-    own = {**tensors, "lm_head.weight": tensors["lm_head.weight"][::-1].copy()}  # a head that is not the embedding
-    untied = dataclasses.replace(model, tied=False)
-    params = from_huggingface(own, heads=2, vocabulary_multiple=8)
-    with torch.no_grad():
-        peer.lm_head.weight = torch.nn.Parameter(torch.from_numpy(own["lm_head.weight"]))
-        theirs = peer(inputs).logits.numpy()
-    np.testing.assert_allclose(logits_of(untied, params, batch["tokens"][:, :-1])[..., :21], theirs, atol=1e-5)
-    del tensors["transformer.h.1.mlp.c_fc.bias"]
-    with pytest.raises(UserError, match=re.escape("h.1.mlp.c_fc.bias")):
-        from_huggingface(tensors, heads=2)
-
-
-@pytest.mark.peers
-def test_equals_transformers_llama():
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    config = transformers.LlamaConfig(
-        vocab_size=21,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        rms_norm_eps=1e-5,
-        max_position_embeddings=12,
-        tie_word_embeddings=False,
-    )
-    torch.manual_seed(0)
-    peer = transformers.LlamaForCausalLM(config).eval()
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    t = {name.removeprefix("model."): value.numpy() for name, value in peer.state_dict().items()}
-
-    def stack(name, transform=lambda x: x.T):  # torch's Linear is (out, in)
-        return np.stack([transform(t[f"layers.{i}.{name}.weight"]) for i in range(2)])
-
-    q = stack("self_attn.q_proj").reshape(2, 16, 2, 2, 4)
-    k, v = (stack(f"self_attn.{n}_proj").reshape(2, 16, 2, 1, 4) for n in "kv")
-    padding = ((0, 3), (0, 0))
-    decoder = {
-        "embedding": np.pad(t["embed_tokens.weight"], padding),
-        "blocks": {
-            "attention_norm": {"scale": stack("input_layernorm")},
-            "attention": {
-                "qkv": {"kernel": np.concatenate([q, k, v], axis=3)},
-                "out": {"kernel": stack("self_attn.o_proj").reshape(2, 4, 4, 16)},
-            },
-            "mlp_norm": {"scale": stack("post_attention_layernorm")},
-            "mlp": {n: {"kernel": stack(f"mlp.{n}_proj")} for n in ("up", "gate", "down")},
-        },
-        "final_norm": {"scale": t["norm.weight"]},
-        "head": {"kernel": np.pad(t["lm_head.weight"], padding).T},
-    }
-    model = LLAMA.resolve(SPEC).on("cpu")
-    tokens = make_batch()["tokens"][:, :-1]
-    with torch.no_grad():
-        theirs = peer(torch.from_numpy(tokens).long()).logits.numpy()
-    np.testing.assert_allclose(logits_of(model, {"decoder": decoder}, tokens)[..., :21], theirs, atol=1e-5)

@@ -1,0 +1,31 @@
+"""A small LSTM of bytes on Python's own documentation, read in streams; nothing to download.
+
+    genjax train lstm_pydoc
+    genjax sample runs/lstm_pydoc --prompt "def "
+
+After 500 of the 1,500 steps: 1.458 nats a byte, 2.104 bits a byte, on all 728 windows held out of Python 3.11.7's text,
+the state carried from window to window (2 cores AMD EPYC, shared by many, jax 0.10.2, 2026-11-26). The first 630 steps
+took 142 s of CPU time, compilation and one evaluation included: less than 3 minutes of both cores for all of them. What
+the whole training reaches is not measured yet.
+"""
+
+from genjax.experiment import Data, Eval, Experiment, Optim, Train
+from genjax.models import RecurrentLM
+from genjax.orders import Streams
+
+experiment = Experiment(
+    model=RecurrentLM(
+        layers=2,
+        width=256,
+        embedding=128,
+        dropout=0.1,
+        hidden_dropout=0.1,
+        weight_dropout=0.1,
+        activation_l2=2.0,
+        slowness=1.0,
+    ),
+    data=Data(source="pydoc", tokenizer="byte", order=Streams(), context=64, batch_size=32),
+    optim=Optim(learning_rate=3e-3, schedule="cosine", warmup_steps=100, final_learning_rate=3e-4, clip_norm=1.0),
+    train=Train(steps=1500, eval_every=500, sample_every=500, checkpoint_every=500),
+    eval=Eval(grid=8),
+)

@@ -1,0 +1,26 @@
+"""A tokenizer as Hugging Face's libraries read it."""
+
+from genjax.data.byte_pairs import END_OF_TEXT, BPETokenizer, byte_characters, byte_level
+from genjax.data.tokenizers import ByteTokenizer, Tokenizer
+
+__all__ = ["portable"]
+
+
+def portable(tokenizer: Tokenizer) -> str | None:
+    """The text of a tokenizer.json with the same ids; None for characters, which have no equal there.
+
+    Bytes are byte pairs that no pair was merged of.
+    """
+    if isinstance(tokenizer, BPETokenizer):
+        return tokenizer.backend.to_str()
+    if not isinstance(tokenizer, ByteTokenizer):
+        return None
+    import tokenizers
+
+    ids = {character: byte for byte, character in enumerate(byte_characters())}
+    if tokenizer.end_of_text is not None:
+        ids[END_OF_TEXT] = tokenizer.end_of_text
+    backend = byte_level(tokenizers.models.BPE(ids, []))
+    if tokenizer.end_of_text is not None:
+        backend.add_special_tokens([END_OF_TEXT])
+    return backend.to_str()

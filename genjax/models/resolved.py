@@ -1,0 +1,32 @@
+"""A model that does not know its data yet says so, instead of failing somewhere inside."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from genjax.errors import UserError
+from genjax.spec import DataSpec
+
+if TYPE_CHECKING:
+    from genjax.models.base import Model
+
+__all__ = ["once_resolved"]
+
+
+def once_resolved(init: Callable) -> Callable:
+    """`Model.init`, which raises UserError where the data decides a field of the model that is still open."""
+
+    @functools.wraps(init)
+    def checked(self: "Model", key: Any, spec: DataSpec, batch_size: int = 1) -> tuple[Any, Any]:
+        try:
+            found = self.resolve(spec)
+        except UserError:  # a spec without the data's fields
+            found = self
+        names = [field.name for field in dataclasses.fields(self)]
+        if unknown := [name for name in names if getattr(self, name) is None and getattr(found, name) is not None]:
+            what = f"this {type(self).__name__} does not know its {', '.join(unknown)} yet"
+            raise UserError(f"{what}: model = model.resolve(spec) first")
+        return init(self, key, spec, batch_size)
+
+    return checked
