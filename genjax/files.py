@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from genjax.errors import UserError
 
-__all__ = ["absolute", "cache_folder", "expanded", "read_json", "read_text", "require_file", "write_atomic"]
+__all__ = ["absolute", "cache_folder", "expanded", "is_temporary", "read_json", "read_text", "require_file", "write_atomic"]
 
 MOST_JSON = 2**27  # bytes of a file of JSON: parsed, it is ten times as big
 
@@ -81,6 +82,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _refuse(word: str) -> None:
     raise ValueError(f"{word} is not a number")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether `write_atomic` has begun the file, and was killed."""
+    return re.fullmatch(r"\..+\.\d+\.tmp", path.name) is not None
 
 
 def write_atomic(path: Path, data: bytes) -> Path:

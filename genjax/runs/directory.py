@@ -7,7 +7,7 @@ from pathlib import Path
 from genjax import recipes
 from genjax.errors import UserError
 from genjax.experiment import Experiment
-from genjax.files import absolute, read_json, write_atomic
+from genjax.files import absolute, is_temporary, read_json, write_atomic
 from genjax.plain import dump
 from genjax.runs import checkpoint
 from genjax.runs.lock import LOCK
@@ -58,8 +58,13 @@ def require_fitting(out: Path, config: dict) -> None:
                 f"'{out}' is a run of {old['train']['steps']} steps: --train.steps can grow, not shrink"
                 f" to {config['train']['steps']}"
             )
-    elif not (out / CONFIG).exists() and out.exists() and any(not file.name.startswith(LOCK) for file in out.iterdir()):
+    elif not (out / CONFIG).exists() and out.exists() and any(map(_foreign, out.iterdir())):
         raise UserError(f"'{out}' is not empty and not a run directory: choose another --out")
+
+
+def _foreign(file: Path) -> bool:
+    """Whether something else than a run that was killed at once has left the file."""
+    return not file.name.startswith(LOCK) and not is_temporary(file)
 
 
 def prepare(out: Path, config: dict) -> str:

@@ -112,6 +112,12 @@ def test_a_config_that_is_none_is_one_line(tmp_path, text):
         read_config(tmp_path / "nowhere")
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_configuration_begins_anew(tmp_path):
+    (tmp_path / ".config.json.4711.tmp").write_text("{")
+    prepare(tmp_path, config())
+    assert (tmp_path / "config.json").exists()
+
+
 def test_something_else_is_not_overwritten(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
