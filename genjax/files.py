@@ -11,7 +11,16 @@ from typing import Any
 
 from genjax.errors import UserError
 
-__all__ = ["absolute", "cache_folder", "expanded", "is_temporary", "read_json", "read_text", "require_file", "write_atomic"]
+__all__ = [
+    "absolute",
+    "cache_folder",
+    "expanded",
+    "is_temporary",
+    "read_json",
+    "read_text",
+    "require_file",
+    "write_atomic",
+]
 
 MOST_JSON = 2**27  # bytes of a file of JSON: parsed, it is ten times as big
 
