@@ -144,8 +144,9 @@ def _check(parsed) -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if type(number) is int and path[-1] != "seed" and 4 * abs(number) > (there := available()):
                 size = readable(4 * abs(number))
+                spelled = str(number) if abs(number) < 10**40 else f"{str(number)[:20]}..."
                 raise UsageError(
-                    f"{flag} {number}: an array of so many numbers would take {size}, and there are {readable(there)}"
+                    f"{flag} {spelled}: an array of so many numbers would take {size}, and there are {readable(there)}"
                 )
 
 

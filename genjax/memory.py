@@ -40,7 +40,9 @@ def require_room(size: int, what: str, cure: str = "", there: int | None = None)
 
 
 def readable(size: int) -> str:
-    """`1.5 GB`, in powers of 1000."""
+    """`1.5 GB`, in powers of 1000; of what no unit is large enough for, that it is more."""
+    if size > 1000 ** (len(UNITS) + 1):  # Python refuses to write, or to divide, the largest numbers
+        return f"more than 1,000,000 {UNITS[-1]}"
     power = min((len(str(int(size))) - 1) // 3, len(UNITS) - 1)
     number = size / 1000**power
     return f"{number:.3g} {UNITS[power]}" if number < 1000 else f"{number:,.0f} {UNITS[power]}"

@@ -10,7 +10,7 @@ from genjax.command_line import parse
 from genjax.engine.engine import Engine
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment
-from genjax.memory import available, readable, require_room
+from genjax.memory import UNITS, available, readable, require_room
 from genjax.models import VAE, DenseAutoencoder
 from genjax.spec import DataSpec, Image
 
@@ -64,3 +64,8 @@ def test_pictures_that_would_be_enlarged_too_far(tmp_path, size):
     np.savez(tmp_path / "x.npz", image=np.zeros((1000, 8, 8), np.uint8) + 3)
     with pytest.raises(UserError, match=rf"900 images of {size} x {size} would take"):
         data.load(Data(path=str(tmp_path / "x.npz"), image_size=size))
+
+
+def test_a_size_beyond_all_units_is_said_too():
+    assert readable(1000 ** len(UNITS)) == f"1,000 {UNITS[-1]}"
+    assert readable(10**400) == readable(10**9000) == f"more than 1,000,000 {UNITS[-1]}"
