@@ -35,5 +35,5 @@ def test_one_state_has_the_vowels_and_another_the_consonants(trained):
 def test_it_is_sampled_by_the_recipe_that_its_owner_names(trained, capsys):
     recipe, run = trained
     cli.run(["sample", str(run), "--recipe", str(recipe), "--num", "3"])
-    file = Path(capsys.readouterr().out.strip().splitlines()[-1])
+    file = Path(capsys.readouterr().out.strip().splitlines()[0])
     assert file.suffix == ".txt" and "1 of 3" in file.read_text()

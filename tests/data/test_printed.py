@@ -37,5 +37,5 @@ def test_its_split_is_that_of_the_digits_and_its_drawing_is_the_same_every_time(
 def test_its_pictures_part_into_two_domains():
     data = load(Data(source="printed_digits", fields=FIELDS, order=Unpaired()))
     assert data.train.examples.unpaired and set(data.spec.fields) == {"image_a", "image_b"}
-    with pytest.raises(UsageError, match="has no `bold`; it has handwritten, printed, plain, label"):
+    with pytest.raises(UsageError, match="has no `bold`; it has handwritten, printed, plain, word, label"):
         load(Data(source="printed_digits", fields=("image_a=bold",)))
