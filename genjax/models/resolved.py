@@ -15,18 +15,24 @@ __all__ = ["once_resolved"]
 
 
 def once_resolved(init: Callable) -> Callable:
-    """`Model.init`, which raises UserError where the data decides a field of the model that is still open."""
+    """`Model.init`, which raises UserError where it fails for a field that the data decides and that is still open."""
 
     @functools.wraps(init)
     def checked(self: "Model", key: Any, spec: DataSpec, batch_size: int = 1) -> tuple[Any, Any]:
         try:
-            found = self.resolve(spec)
-        except UserError:  # a spec without the data's fields
-            found = self
-        names = [field.name for field in dataclasses.fields(self)]
-        if unknown := [name for name in names if getattr(self, name) is None and getattr(found, name) is not None]:
+            return init(self, key, spec, batch_size)
+        except UserError:
+            raise
+        except Exception as error:
+            try:
+                found = self.resolve(spec)
+            except Exception:  # a spec without the data's fields
+                raise error from None
+            names = [field.name for field in dataclasses.fields(self)]
+            unknown = [name for name in names if getattr(self, name) is None and getattr(found, name) is not None]
+            if not unknown:
+                raise
             what = f"this {type(self).__name__} does not know its {', '.join(unknown)} yet"
-            raise UserError(f"{what}: model = model.resolve(spec) first")
-        return init(self, key, spec, batch_size)
+            raise UserError(f"{what}: model = model.resolve(spec) first") from error
 
     return checked

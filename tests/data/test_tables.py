@@ -102,7 +102,8 @@ def test_json_lines(write):
     n = batch["ids"][:, 0] - 1
     assert texts(dataset, "prompt") == [f"{k} + 1 =" for k in n] and texts(dataset, "answer") == [str(k + 1) for k in n]
     assert batch["ids_length"].tolist() == (n % 3 + 1).tolist()
-    everything = load(write("sums.jsonl", "\n".join(map(json.dumps, rows))))
+    renamed = [{"question": row.pop("prompt"), **row} for row in rows]  # prompt and answer would be instructions
+    everything = load(write("sums.jsonl", "\n".join(map(json.dumps, renamed))))
     assert "meta" in everything.unused and "ids" in everything.spec.fields
 
 

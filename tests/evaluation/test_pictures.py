@@ -83,7 +83,9 @@ def test_mistakes_are_one_line(tmp_path, capsys):
 
     assert "choose --metrics" in line(made, status=2)
     assert "match does not measure pictures alone" in line(made, "--metrics", "match", status=2)
-    assert "choose --features digits, classifier" in line(made, "--metrics", "fd", "--data.path", made, status=2)
+    assert "choose --features digits, digit_pairs, classifier" in line(
+        made, "--metrics", "fd", "--data.path", made, status=2
+    )
     sizes = line(made, "--metrics", "swd", "--data.path", real, status=1)
     assert "8 x 8 x 1" in sizes and "12 x 12 x 1" in sizes and "--data.image-size" in sizes
     assert "dc needs at least 6 samples, and there are 4" in line(few, "--metrics", "dc", status=1)

@@ -100,6 +100,7 @@ def test_every_metric_says_what_it_needs_and_which_way_is_better():
     assert {name: (m.needs, m.paired, m.over_features, m.higher_is_better) for name, m in METRICS.items()} == {
         **dict.fromkeys(("fd", "fid", "kid", "ifd", "mmd", "energy"), (Image, False, True, False)),
         **dict.fromkeys(("is", "pr", "dc", "auth", "diversity"), (Image, False, True, True)),
+        "caption": (Image, True, True, True),
         "pixels": (Image, True, False, False),
         "swd": (Image, False, False, False),
         **dict.fromkeys(("match", "bleu", "chrf", "rouge"), (Tokens, True, False, True)),

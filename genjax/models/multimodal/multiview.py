@@ -74,7 +74,7 @@ class Multiview(Model):
     iwae_samples: int = 16  # draws of the bound on log p(all views) in validation
     network: AutoencoderConfig = ConvAutoencoder()  # noqa: RUF009, frozen; of images
     widths: tuple[int, ...] = (256,)  # hidden layers for views that are no images
-    kinds: dict[str, Field] = dataclasses.field(default_factory=dict)  # of the views; {} = of the data
+    kinds: dict[str, Field] = dataclasses.field(default_factory=dict, hash=False)  # of the views; {} = of the data
 
     Options: ClassVar = MultiviewOptions
     measured: ClassVar = ("iwae_samples",)
