@@ -1,4 +1,4 @@
-"""What a user may choose when a language model writes."""
+"""What a user may choose when a language model writes, and the texts that one is given to read."""
 
 import dataclasses
 import math
@@ -7,11 +7,12 @@ from typing import Self
 
 import numpy as np
 
-from genjax.errors import UsageError, UserError
+from genjax.errors import UsageError, UserError, visible
 from genjax.files import expanded, read_text
 from genjax.models.base import Given, Model, SampleOptions
+from genjax.spec import Tokens, require
 
-__all__ = ["GPTOptions", "lines", "require_ids"]
+__all__ = ["GPTOptions", "TextsOptions", "lines", "read_texts", "require_ids"]
 
 
 def lines(path: Path) -> dict[str, str]:
@@ -21,6 +22,61 @@ def lines(path: Path) -> dict[str, str]:
     if empty := [place for place, text in found.items() if not text.strip()]:
         raise UsageError(f"{empty[0]} is empty")
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class TextsOptions(SampleOptions):
+    """Texts that a model reads: those that the user gives, or else validation examples."""
+
+    prompt: tuple[str, ...] = ()  # texts
+    path: Path | None = None  # a file of texts, one a line
+
+    def __post_init__(self):
+        if self.prompt and self.path:
+            raise UsageError("--prompt and --path: take one of the two")
+
+    @property
+    def given(self) -> bool:
+        """Whether the user gives the texts."""
+        return bool(self.prompt or self.path)
+
+    @property
+    def count(self) -> int | None:
+        return len(self.texts()) or None
+
+    def texts(self) -> dict[str, str]:
+        """The texts that the user gives, each by its name for messages. Raises UserError for an unreadable file."""
+        if self.path is None:
+            return {f"--prompt number {n}": text for n, text in enumerate(self.prompt, 1)}
+        return lines(self.path)
+
+
+def read_texts(
+    texts: dict[str, str], given: Given, num: int, name: str = "text", system: str = "this model"
+) -> dict[str, np.ndarray]:
+    """The field `name` (num, T) and its lengths (num,) as the data would hold these texts, taken in turn.
+
+    Raises UsageError, which names the text, for one that is empty or longer than the model reads, and where the data
+    has no tokenizer.
+    """
+    if given.tokenizer is None:
+        raise UsageError("--prompt and --path are text, and this run's data has no tokenizer to read it")
+    field, rows = require(given.spec, name, Tokens, system), []
+    for place, text in texts.items():
+        if not text.strip():
+            raise UsageError(f"{place} is empty")
+        ids = given.tokenizer.encode(text)
+        ids = ids if field.end is None else np.append(ids, field.end)
+        if len(ids) > field.longest:
+            raise UsageError(
+                f"{place} has {len(ids)} tokens, and the model reads {field.longest}: {visible(text[:40])}"
+            )
+        rows.append(ids)
+    rows = [rows[i % len(rows)] for i in range(num)]
+    padded = np.full((num, field.longest), field.end or 0, np.int32)
+    for row, ids in zip(padded, rows):
+        row[: len(ids)] = ids
+    return {name: padded, f"{name}_length": np.asarray([len(ids) for ids in rows], np.int32)}
 
 
 def require_ids(options: SampleOptions) -> None:

@@ -6,16 +6,15 @@ from typing import Self
 
 import numpy as np
 
-from genjax.errors import UsageError, visible
-from genjax.models.base import Given, Model, SampleOptions
-from genjax.models.language.options import lines
-from genjax.spec import Tokens, require
+from genjax.errors import UsageError
+from genjax.models.base import Given, Model
+from genjax.models.language.options import TextsOptions, read_texts
 
 __all__ = ["TranslationOptions"]
 
 
 @dataclasses.dataclass(frozen=True)
-class TranslationOptions(SampleOptions):
+class TranslationOptions(TextsOptions):
     """How a translation is searched for. Without `prompt` and `path`, validation examples are translated."""
 
     prompt: tuple[str, ...] = ()  # texts to translate
@@ -30,43 +29,11 @@ class TranslationOptions(SampleOptions):
             raise UsageError(f"--beams {self.beams}: must be at least 1")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
             raise UsageError(f"--max-new-tokens {self.max_new_tokens}: must be at least 1")
-        if self.prompt and self.path:
-            raise UsageError("--prompt and --path: take one of the two")
-
-    @property
-    def given(self) -> bool:
-        """Whether the user gives the sources."""
-        return bool(self.prompt or self.path)
-
-    @property
-    def count(self) -> int | None:
-        return len(self.texts()) or None
-
-    def texts(self) -> dict[str, str]:
-        """The sources that the user gives, each by its name for messages. Raises UserError for an unreadable file."""
-        if self.path is None:
-            return {f"--prompt number {n}": text for n, text in enumerate(self.prompt, 1)}
-        return lines(self.path)
+        super().__post_init__()
 
     def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """The first `num` of the texts as sources, in turn until there are enough."""
         if not self.given:
             return {}, self
-        if given.tokenizer is None:
-            raise UsageError("--prompt and --path are text, and this run's data has no tokenizer to read it")
-        field, sources = require(given.spec, "source", Tokens, "Translation"), []
-        for place, text in self.texts().items():
-            ids = np.append(given.tokenizer.encode(text), field.end)
-            if not text.strip():
-                raise UsageError(f"{place} is empty")
-            if len(ids) > field.longest:
-                raise UsageError(
-                    f"{place} has {len(ids)} tokens, and the model reads {field.longest}: {visible(text[:40])}"
-                )
-            sources.append(ids)
-        rows = [sources[i % len(sources)] for i in range(num)]
-        padded = np.full((num, field.longest), field.end, np.int32)
-        for row, ids in zip(padded, rows):
-            row[: len(ids)] = ids
-        lengths = np.asarray([len(ids) for ids in rows], np.int32)
-        return {"source": padded, "source_length": lengths}, dataclasses.replace(self, prompt=(), path=None)
+        arrays = read_texts(self.texts(), given, num, "source", "Translation")
+        return arrays, dataclasses.replace(self, prompt=(), path=None)
