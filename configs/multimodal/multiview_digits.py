@@ -9,8 +9,8 @@
 of products (MoPoE).
 
 Time and result: 1 min 11 s of CPU time (1 min 36 s beside many other programs, timed with beta 1; 2 cores, AMD EPYC,
-jax 0.10.2, 2026-11-26). Read by support vector machines that are right on 98.3% of real handwritten and 100% of printed digits, one
-seed, 297 validation examples, and 1,000 samples from nothing that are coherent where all three views say one digit:
+jax 0.10.2, 2026-11-26). Read by support vector machines that are right on 98.3% of real handwritten and 100% of printed
+digits, one seed, 297 validation examples, and 1,000 samples from nothing that are coherent where all three views say one digit:
 
     posterior, beta     print of writing   word of writing   writing of word   writing of print   coherent from nothing
     mopoe, 5 (this)          97.0%              93.6%             99.0%             97.3%                37.4%
