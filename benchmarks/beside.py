@@ -1,14 +1,14 @@
-"""Trains a recipe and its PyTorch peer on the same images for the same steps, and compares what they have learned.
+"""Trains a system and its PyTorch peer on the same images for the same steps, and compares what they have learned.
 
     python benchmarks/beside.py infogan fashion_mnist.npz --seeds 0 1 2
-    python benchmarks/beside.py vaegan fashion_mnist.npz --seeds 0 1 2
+    python benchmarks/beside.py stylegan2 fashion_mnist.npz --seeds 0 1 2 --steps 400
     python benchmarks/beside.py cyclegan emoji64.npz --seeds 0 1 2 --steps 500
 
 The networks, the optimizers, the batch size and the number of images seen are the same; the weights and the noise are
 drawn by each side's own generator, and weights are not averaged. Both are measured by the same code: `kid` and
 `diversity` over random features of 1,024 samples and of the first 1,024 test images, and of InfoGAN the accuracy of its
-clusters on these; of CycleGAN `kid` and the error against the true partners, of both domains' held-out pictures. One
-line a seed and side, then the difference (ours - theirs) with its 95% interval (Student's t over seeds).
+clusters on these; of what turns one picture into another, `kid` and the error against the true partners of the held-out
+pictures. One line a seed and side, then the difference (ours - theirs) with its 95% interval (Student's t over seeds).
 """
 
 import argparse
@@ -25,29 +25,41 @@ import genjax
 from genjax.data import Dataset, load
 from genjax.evaluation.comparison import Comparison
 from genjax.evaluation.sampling import draw
+from genjax.experiment import Data, Eval, Experiment
 from genjax.metrics import METRICS
 from genjax.metrics.features import load_extractor
-from genjax.models import DCGAN, ConvAutoencoder
+from genjax.orders import Unpaired
 from genjax.spec import Image
 
 SET = 1024
-RECIPES = {"infogan": "infogan_fashion", "vaegan": "vaegan_fashion", "cyclegan": "cyclegan_emoji"}
+SMALL = {"infogan": (16,), "vaegan": (16,), "r3gan": (16,), "stylegan2": (16,)}  # the width, or the side of pictures
+TURNED = {"cyclegan": "ab", "pix2pix": "b"}  # the domains that are made
+ICONS = Data(fields=("image_a=google", "image_b=twitter"))
+DATA = {
+    "infogan": Data(),
+    "vaegan": Data(),
+    "r3gan": Data(image_size=16, channels=3),
+    "stylegan2": Data(image_size=16, channels=3),
+    "cyclegan": dataclasses.replace(ICONS, image_size=32, order=Unpaired()),
+    "pix2pix": ICONS,
+}
 MEASURED = ("kid", "diversity")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=RECIPES)
+    parser.add_argument("name", choices=DATA)
     parser.add_argument("file")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--width", type=int, default=16)
     args = parser.parse_args()
-    rows = {"genjax": [], "PyTorch": []}
+    turned = args.name in TURNED
+    sides = {"genjax": ours_turned if turned else ours, "PyTorch": theirs_turned if turned else theirs}
+    rows = {side: [] for side in sides}
     for seed in args.seeds:
-        for side, train in zip(rows, (ours_unpaired, theirs_unpaired) if args.name == "cyclegan" else (ours, theirs)):
+        for side, trained in sides.items():
             begin = time.perf_counter()
-            values = train(args.name, args.file, seed, args.steps, args.width)
+            values = trained(args.name, args.file, seed, args.steps)
             rows[side].append(values)
             seconds = round(time.perf_counter() - begin)
             print(json.dumps({"side": side, "seed": seed, "seconds": seconds} | values), flush=True)
@@ -58,74 +70,65 @@ def main() -> None:
         print(f"{name}: {means}, difference {apart.mean():.4g} +- {half:.4g} (95%, {len(apart)} seeds)", flush=True)
 
 
-def ours(name: str, file: str, seed: int, steps: int, width: int) -> dict[str, float]:
-    experiment = genjax.load_experiment(RECIPES[name])
-    latent = importlib.import_module(f"peers.{name}").LATENT
-    model = dataclasses.replace(experiment.model, network=DCGAN(width, width), latent=latent)
-    if name == "vaegan":
-        model = dataclasses.replace(model, encoder=ConvAutoencoder(widths=(width, 2 * width)))
+def prepared(name: str, file: str, seed: int, steps: int) -> Experiment:
+    """Our side: the peer's networks and optimizers, and nothing that interrupts the training."""
+    experiment = importlib.import_module(f"peers.{name}").experiment(*SMALL.get(name, ()))
     never = {f"{event}_every": 0 for event in ("eval", "sample", "checkpoint")}
-    experiment = dataclasses.replace(
+    return dataclasses.replace(
         experiment,
-        model=model,
-        data=dataclasses.replace(experiment.data, path=file),
-        train=dataclasses.replace(experiment.train, steps=steps, seed=seed, ema_decay=0.0, ema_entries=(), **never),
-        eval=dataclasses.replace(experiment.eval, examples=SET, set_size=SET, metrics=MEASURED, features="random"),
+        data=dataclasses.replace(DATA[name], path=file, batch_size=experiment.data.batch_size),
+        train=dataclasses.replace(experiment.train, steps=steps, seed=seed, **never),
     )
+
+
+def ours(name: str, file: str, seed: int, steps: int) -> dict[str, float]:
+    measures = Eval(examples=SET, set_size=SET, metrics=MEASURED, features="random")
     with tempfile.TemporaryDirectory() as out:
-        found = genjax.train(experiment, out)
-    return picked(found)
+        return picked(genjax.train(dataclasses.replace(prepared(name, file, seed, steps), eval=measures), out))
 
 
-def theirs(name: str, file: str, seed: int, steps: int, width: int) -> dict[str, float]:
+def theirs(name: str, file: str, seed: int, steps: int) -> dict[str, float]:
     import torch
     from peers import adversarial, sides
 
-    peers = importlib.import_module(f"peers.{name}")
-    order = adversarial.seeded(seed)
-    (image, _), (test, label) = adversarial.images(file, "train"), adversarial.images(file, "test")
-    peer, image, rows = peers.Peer(width), torch.from_numpy(image), torch.tensor([], dtype=torch.long)
+    peers, order = importlib.import_module(f"peers.{name}"), adversarial.seeded(seed)
+    data = load(prepared(name, file, seed, steps).data)
+    image = torch.from_numpy(data.train.gather(np.arange(len(data.train)))["image"]).permute(0, 3, 1, 2)
+    test = data.validation.gather(np.arange(SET))
+    peer, rows = peers.Peer(*SMALL[name]), torch.tensor([], dtype=torch.long)
     for _ in range(steps):
         if len(rows) < peers.BATCH:
             rows = torch.randperm(len(image), generator=order)
-        peer.step(sides.placed(image[rows[: peers.BATCH]]))
+        peer.step(sides.placed(image[rows[: peers.BATCH]].contiguous()))
         rows = rows[peers.BATCH :]
-    made = np.concatenate([peer.sample(128).cpu().numpy() for _ in range(SET // 128)])
-    found = measured(test[:SET].transpose(0, 2, 3, 1), made.transpose(0, 2, 3, 1))
+    made = torch.cat([peer.sample(128).cpu() for _ in range(SET // 128)])
+    found = measured(test["image"], made.permute(0, 2, 3, 1).numpy())
     if hasattr(peer, "clusters"):
-        clusters = peer.clusters(sides.placed(torch.from_numpy(test[:SET]))).cpu().numpy()
-        table = np.histogram2d(clusters, label[:SET], bins=(range(11), range(11)))[0] / SET
+        clusters = peer.clusters(sides.placed(torch.from_numpy(test["image"]).permute(0, 3, 1, 2))).cpu().numpy()
+        table = np.histogram2d(clusters, test["label"], bins=(range(11), range(11)))[0] / SET
         found["cluster_accuracy"] = accuracy(table)
     return found
 
 
-def ours_unpaired(name: str, file: str, seed: int, steps: int, width: int) -> dict[str, float]:
-    """The recipe, whose widths are those of the peer."""
-    experiment = genjax.load_experiment(RECIPES[name])
-    never = {f"{event}_every": 0 for event in ("eval", "sample", "checkpoint")}
-    experiment = dataclasses.replace(
-        experiment,
-        data=dataclasses.replace(experiment.data, path=file),
-        train=dataclasses.replace(experiment.train, steps=steps, seed=seed, **never),
-    )
+def ours_turned(name: str, file: str, seed: int, steps: int) -> dict[str, float]:
+    experiment = prepared(name, file, seed, steps)
     with tempfile.TemporaryDirectory() as out:
         genjax.train(experiment, out)
         run = genjax.restore(out).run
     true, made = held_out(load(experiment.data)), {}
-    for x, y in ("ab", "ba"):
+    for y in TURNED[name]:
+        x = "ab".replace(y, "")
         given = {"index": np.arange(len(true[x]), dtype=np.int32), f"image_{x}": true[x]}
-        options = run.engine.model.Options(direction=f"{x.upper()}to{y.upper()}")
+        options = run.engine.model.Options(**{"direction": f"{x.upper()}to{y.upper()}"} if name == "cyclegan" else {})
         made[y] = draw(run.engine, run.state, given, seed=seed, options=options)[f"image_{y}"]
-    return both_ways(true, made)
+    return against_partners(true, made)
 
 
-def theirs_unpaired(name: str, file: str, seed: int, steps: int, width: int) -> dict[str, float]:
-    from peers import cyclegan
-
-    data = load(dataclasses.replace(genjax.load_experiment(RECIPES[name]).data, path=file))
-    train = data.train.gather(np.arange(len(data.train)))
-    true = held_out(data)
-    return both_ways(true, cyclegan.trained([train[f"image_{x}"] for x in "ab"], steps, seed)(true))
+def theirs_turned(name: str, file: str, seed: int, steps: int) -> dict[str, float]:
+    data = load(prepared(name, file, seed, steps).data)
+    train, true = data.train.gather(np.arange(len(data.train))), held_out(data)
+    turned = importlib.import_module(f"peers.{name}").trained([train[f"image_{x}"] for x in "ab"], steps, seed)
+    return against_partners(true, turned(true))
 
 
 def held_out(data: Dataset) -> dict[str, np.ndarray]:
@@ -134,10 +137,10 @@ def held_out(data: Dataset) -> dict[str, np.ndarray]:
     return {x: batch[f"image_{x}"] for x in "ab"}
 
 
-def both_ways(true: dict[str, np.ndarray], made: dict[str, np.ndarray]) -> dict[str, float]:
+def against_partners(true: dict[str, np.ndarray], made: dict[str, np.ndarray]) -> dict[str, float]:
     return {
         f"{name}_{x}": value
-        for x in "ab"
+        for x in made
         for name, value in measured(true[x], np.clip(made[x], -1, 1), ("kid", "pixels")).items()
     }
 

@@ -19,6 +19,9 @@ for flag in FLAGS:
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Where other processes want the cores too, PyTorch's threads wait for one another in busy loops: a step took 20 times
+# the CPU time of one thread's (2026-11-26).
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 MAPS = 20_000  # memory maps of this process; the kernel ends one that asks for more than 65,530 with a segfault

@@ -4,8 +4,15 @@ import itertools
 import random
 
 import torch
+from peers import sides
+from peers.adversarial import initialize
+from peers.pairs import Pair
 from torch import nn
 from torch.nn import functional as F
+
+from genjax.experiment import Data, Experiment, Optim, Train
+from genjax.models import CycleGAN, PatchGAN, ResNet
+from genjax.spec import DataSpec, Image
 
 WIDTH, BLOCKS, JUDGE, LAYERS = 16, 4, 32, 2  # of the recipe cyclegan_emoji
 SIZE, BATCH, POOL, CYCLE, IDENTITY = 32, 8, 50, 10.0, 5.0
@@ -51,31 +58,19 @@ def discriminator(channels: int = 3) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(inputs, 1, 4, 1, 1))
 
 
-def started(module: nn.Module) -> nn.Module:
-    """Kernels from N(0, 0.02), as both papers have them; the four pixels of a doubled one equal, as ours."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, std=0.02)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-    for conv, shuffle in itertools.pairwise(module):
-        if isinstance(shuffle, nn.PixelShuffle):  # its channels are (feature, row, column)
-            conv.weight.data = conv.weight.data[::4].repeat_interleave(4, dim=0)
-    return module
-
-
-class Trainer:
+class Peer:
     """The four networks and one step of both players, as the usual PyTorch code has it."""
 
-    def __init__(self, place=lambda thing: thing, precision: str = "float32", compiled=lambda function: function):
-        self.to_a, self.to_b = place(started(generator())), place(started(generator()))
-        self.judge_a, self.judge_b = place(started(discriminator())), place(started(discriminator()))
+    def __init__(self, precision: str = "float32", compiled: bool = False):
+        self.to_a, self.to_b = (sides.placed(initialize(generator())) for _ in range(2))
+        self.judge_a, self.judge_b = (sides.placed(initialize(discriminator())) for _ in range(2))
         self.generators = nn.ModuleList([self.to_a, self.to_b])
         self.judges = nn.ModuleList([self.judge_a, self.judge_b])
         fused = dict(lr=2e-4, betas=(0.5, 0.999), fused=True)
         self.optimizers = [torch.optim.Adam(m.parameters(), **fused) for m in (self.generators, self.judges)]
         self.pools, self.precision = ([], []), precision
-        self.generators_loss, self.judges_loss = compiled(self.generators_loss), compiled(self.judges_loss)
+        wrap = torch.compile if compiled else lambda function: function
+        self.generators_loss, self.judges_loss = wrap(self.generators_loss), wrap(self.judges_loss)
 
     def autocast(self, like):
         return torch.autocast(like.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
@@ -122,23 +117,18 @@ def from_pool(pool: list, fake_BCHW):
     return torch.stack(shown)
 
 
-def pair(precision: str = "float32"):
-    from peers import sides
-    from peers.pairs import Pair
-
-    from genjax.experiment import Data, Experiment, Optim, Train
-    from genjax.models import CycleGAN, PatchGAN, ResNet
-    from genjax.spec import DataSpec, Image
-
-    experiment = Experiment(
+def experiment(precision: str = "float32") -> Experiment:
+    return Experiment(
         model=CycleGAN(generator=ResNet(WIDTH, blocks=BLOCKS), discriminator=PatchGAN(JUDGE, LAYERS)),
         data=Data(batch_size=BATCH),
-        optim=Optim(learning_rate=2e-4, b1=0.5),
+        optim=Optim(learning_rate=2e-4, b1=0.5, schedule="linear"),
         train=Train(precision=precision),
     )
-    ours = sides.training(experiment, DataSpec({f"image_{x}": Image(SIZE, SIZE, 3) for x in "ab"}))
-    sides.torch_device()
-    peer = Trainer(sides.placed, precision, torch.compile)
+
+
+def pair(precision: str = "float32") -> Pair:
+    ours = sides.training(experiment(precision), DataSpec({f"image_{x}": Image(SIZE, SIZE, 3) for x in "ab"}))
+    peer = Peer(precision, compiled=True)
     real = [sides.placed(torch.rand(BATCH, 3, SIZE, SIZE) * 2 - 1) for _ in range(2)]
     theirs = sides.torch_training("PyTorch, torch.compile", [peer.generators, peer.judges], lambda: peer.step(*real))
     shapes = f"{SIZE}x{SIZE}x3, width {WIDTH}, {BLOCKS} blocks, patch of {LAYERS} layers, batch {BATCH}, {precision}"
@@ -158,7 +148,7 @@ def trained(domains, steps: int, seed: int):
     """
     random.seed(seed)
     torch.manual_seed(seed)
-    peer, domains = Trainer(), [torch.from_numpy(domain).permute(0, 3, 1, 2) for domain in domains]
+    peer, domains = Peer(), [torch.from_numpy(domain).permute(0, 3, 1, 2) for domain in domains]
     orders = [passes(len(domain)) for domain in domains]
     for step in range(steps):
         for optimizer in peer.optimizers:

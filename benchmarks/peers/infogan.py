@@ -17,17 +17,17 @@ def pair(precision: str = "float32") -> Pair:
     shapes = f"{SIZE}x{SIZE}x1, width {WIDTH}, latent {LATENT}, both turns, batch {BATCH}, {precision}"
     theirs = Peer(WIDTH, precision, compiled=True)
     side = sides.torch_training("PyTorch, torch.compile", theirs.modules, theirs.synthetic())
-    return Pair("infogan", ours(precision), side, BATCH, "images", shapes, precision)
+    ours = sides.training(experiment(WIDTH, precision), DataSpec({"image": Image(SIZE, SIZE, 1)}))
+    return Pair("infogan", ours, side, BATCH, "images", shapes, precision)
 
 
-def ours(precision: str):
-    experiment = Experiment(
-        model=InfoGAN(network=DCGAN(WIDTH, WIDTH), latent=LATENT, continuous=CONTINUOUS),
+def experiment(width: int = WIDTH, precision: str = "float32") -> Experiment:
+    return Experiment(
+        model=InfoGAN(network=DCGAN(width, width), latent=LATENT, continuous=CONTINUOUS),
         data=Data(batch_size=BATCH),
         optim=Optim(learning_rate=RATE, b1=0.5),
         train=Train(precision=precision),
     )
-    return sides.training(experiment, DataSpec({"image": Image(SIZE, SIZE, 1)}))
 
 
 class Peer:

@@ -1,7 +1,10 @@
 """pix2pix on 64 x 64 colour pictures, both turns a step, against the same layers in PyTorch."""
 
+import itertools
+
 import torch
 from peers import cyclegan, sides
+from peers.adversarial import initialize
 from peers.pairs import Pair
 from torch import nn
 from torch.nn import functional as F
@@ -34,57 +37,76 @@ class Level(nn.Module):
         return y if self.first else torch.cat([x, y], 1)
 
 
-def pair(precision: str = "float32") -> Pair:
-    experiment = Experiment(
+def experiment(precision: str = "float32") -> Experiment:
+    return Experiment(
         model=Pix2Pix(generator=PixUNet(WIDTH, HALVINGS), discriminator=PatchGAN(cyclegan.JUDGE, cyclegan.LAYERS)),
         data=Data(batch_size=BATCH),
         optim=Optim(learning_rate=2e-4, b1=0.5),
         train=Train(precision=precision),
     )
-    ours = sides.training(experiment, DataSpec({f"image_{x}": Image(SIZE, SIZE, 3) for x in "ab"}))
+
+
+def pair(precision: str = "float32") -> Pair:
+    ours = sides.training(experiment(precision), DataSpec({f"image_{x}": Image(SIZE, SIZE, 3) for x in "ab"}))
+    peer = Peer(precision, compiled=True)
+    real = [sides.placed(torch.rand(BATCH, 3, SIZE, SIZE) * 2 - 1) for _ in range(2)]
+    theirs = sides.torch_training("PyTorch, torch.compile", peer.modules, lambda: peer.step(*real))
     shapes = f"{SIZE}x{SIZE}x3, U-Net of width {WIDTH} and {HALVINGS} halvings, batch {BATCH}, {precision}"
-    return Pair("pix2pix", ours, theirs(precision), BATCH, "images", shapes, precision)
+    return Pair("pix2pix", ours, theirs, BATCH, "images", shapes, precision)
 
 
-def theirs(precision: str):
-    device = sides.torch_device()
-    generator, discriminator = sides.placed(Level(0)), sides.placed(cyclegan.discriminator(6))
-    x, y = (sides.placed(torch.rand(BATCH, 3, SIZE, SIZE) * 2 - 1) for _ in range(2))
-    optimizers = [
-        torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999), fused=True) for m in (generator, discriminator)
-    ]
+class Peer:
+    """The players and `step(x, y)`, as in the authors' code: one batch of made pictures serves both turns."""
 
-    def autocast():
-        return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    def __init__(self, precision: str = "float32", compiled: bool = False):
+        self.generator, self.judge = (
+            sides.placed(initialize(Level(0))),
+            sides.placed(initialize(cyclegan.discriminator(6))),
+        )
+        self.modules, self.precision = [self.generator, self.judge], precision
+        fused = dict(lr=2e-4, betas=(0.5, 0.999), fused=True)
+        self.optimizers = [torch.optim.Adam(module.parameters(), **fused) for module in self.modules]
+        wrap = torch.compile if compiled else lambda function: function
+        self.made, self._judging, self._making = map(wrap, (self.made, self._judging, self._making))
 
-    @torch.compile
-    def made():
-        with autocast():
-            return generator(x).float()
+    def autocast(self):
+        return torch.autocast(sides.torch_device().type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    @torch.compile
-    def discriminator_loss(fake):
-        with autocast():
-            on_real, on_fake = discriminator(torch.cat([x, y], 1)), discriminator(torch.cat([x, fake], 1))
+    def made(self, x):
+        with self.autocast():
+            return self.generator(x).float()
+
+    def _judging(self, x, y, fake):
+        with self.autocast():
+            on_real, on_fake = self.judge(torch.cat([x, y], 1)), self.judge(torch.cat([x, fake], 1))
         return 0.5 * (F.softplus(-on_real.float()).mean() + F.softplus(on_fake.float()).mean())
 
-    @torch.compile
-    def generator_loss(fake):
-        with autocast():
-            on_fake = discriminator(torch.cat([x, fake], 1))
+    def _making(self, x, y, fake):
+        with self.autocast():
+            on_fake = self.judge(torch.cat([x, fake], 1))
         return F.softplus(-on_fake.float()).mean() + L1 * F.l1_loss(fake, y)
 
-    def step():
-        """As in the authors' code: one batch of made pictures serves both turns."""
-        optimize_generator, optimize_discriminator = optimizers
-        fake = made()
-        optimize_discriminator.zero_grad()
-        discriminator_loss(fake.detach()).backward()
-        optimize_discriminator.step()
-        optimize_generator.zero_grad()
-        discriminator.requires_grad_(False)  # this turn needs no gradient of its weights, and ours computes none
-        generator_loss(fake).backward()
-        discriminator.requires_grad_(True)
-        optimize_generator.step()
+    def step(self, x, y) -> None:
+        optimize_generator, optimize_judge = self.optimizers
+        fake = self.made(x)
+        sides.learn(optimize_judge, self._judging(x, y, fake.detach()))
+        self.judge.requires_grad_(False)  # this turn needs no gradient of its weights, and ours computes none
+        sides.learn(optimize_generator, self._making(x, y, fake))
+        self.judge.requires_grad_(True)
 
-    return sides.torch_training("PyTorch, torch.compile", [generator, discriminator], step)
+
+def trained(domains, steps: int, seed: int):
+    """What turns {"a": pictures (N, H, W, C), ...} into {"b"}, after so many steps on pairs of two arrays of these."""
+    torch.manual_seed(seed)
+    peer, order = Peer(), cyclegan.passes(len(domains[0]))
+    domains = [torch.from_numpy(domain).permute(0, 3, 1, 2) for domain in domains]
+    for _ in range(steps):
+        rows = list(itertools.islice(order, BATCH))
+        peer.step(*(sides.placed(domain[rows]) for domain in domains))
+
+    def turned(pictures):
+        with torch.no_grad():  # dropout stays on: it is the paper's noise
+            made = peer.made(sides.placed(torch.from_numpy(pictures["a"]).permute(0, 3, 1, 2)))
+        return {"b": made.permute(0, 2, 3, 1).cpu().numpy()}
+
+    return turned

@@ -20,18 +20,27 @@ SIZE, BATCH, LATENT, GAMMA, RATE = 32, 16, 64, 0.05, 2e-4
 WIDTHS, GROUPS = (64, 64, 32), (8, 8, 4)  # from the smallest grid to the image
 
 
-def pair(precision: str = "float32") -> Pair:
-    experiment = Experiment(
+def experiment(side: int = SIZE, precision: str = "float32") -> Experiment:
+    return Experiment(
         model=R3GAN(
-            network=R3GANConfig(widths=WIDTHS, groups=GROUPS, blocks=1), latent=LATENT, gamma=GAMMA, final_gamma=GAMMA
+            network=R3GANConfig(widths=WIDTHS, groups=GROUPS, blocks=1),
+            latent=LATENT,
+            conditional=False,
+            gamma=GAMMA,
+            final_gamma=GAMMA,
         ),
         data=Data(batch_size=BATCH),
         optim=Optim(learning_rate=RATE, b1=0.0, b2=0.99),
         train=Train(precision=precision),
     )
-    ours = sides.training(experiment, DataSpec({"image": Image(SIZE, SIZE, 3)}))
+
+
+def pair(precision: str = "float32") -> Pair:
+    ours = sides.training(experiment(SIZE, precision), DataSpec({"image": Image(SIZE, SIZE, 3)}))
+    peer = Peer(SIZE, precision, compiled=True)
+    theirs = sides.torch_training("PyTorch, torch.compile", peer.modules, peer.synthetic())
     shapes = f"{SIZE}x{SIZE}x3, widths {WIDTHS}, one block a stage, R1 and R2, both turns, batch {BATCH}, {precision}"
-    return Pair("r3gan", ours, theirs(precision), BATCH, "images", shapes, precision)
+    return Pair("r3gan", ours, theirs, BATCH, "images", shapes, precision)
 
 
 class Block(nn.Module):
@@ -53,9 +62,9 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self):
+    def __init__(self, side: int):
         super().__init__()
-        grid = SIZE // 2 ** (len(WIDTHS) - 1)
+        grid = side // 2 ** (len(WIDTHS) - 1)
         self.basis = nn.Parameter(torch.randn(WIDTHS[0], grid, grid))
         self.latent = nn.Linear(LATENT, WIDTHS[0], bias=False)
         self.stages = nn.ModuleList(map(Block, WIDTHS, GROUPS))
@@ -70,9 +79,9 @@ class Generator(nn.Module):
 
 
 class Judge(nn.Module):
-    def __init__(self):
+    def __init__(self, side: int):
         super().__init__()
-        grid = SIZE // 2 ** (len(WIDTHS) - 1)
+        grid = side // 2 ** (len(WIDTHS) - 1)
         self.image = nn.Conv2d(3, WIDTHS[-1], 1, bias=False)
         self.stages = nn.ModuleList(map(Block, WIDTHS[::-1], GROUPS[::-1]))
         self.between = nn.ModuleList(joint(a, b) for a, b in itertools.pairwise(WIDTHS[::-1]))
@@ -91,42 +100,49 @@ def joint(inputs: int, outputs: int) -> nn.Module:
     return nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
 
 
-def theirs(precision: str):
-    device = sides.torch_device()
-    generator, judge = sides.placed(Generator()), sides.placed(Judge())
-    real = sides.placed(torch.rand(BATCH, 3, SIZE, SIZE) * 2 - 1)
-    optimizers = [torch.optim.Adam(m.parameters(), lr=RATE, betas=(0.0, 0.99), fused=True) for m in (judge, generator)]
+class Peer:
+    """The players and `step(real)`: one batch of generated images for both turns."""
 
-    def autocast():
-        return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    def __init__(self, side: int = SIZE, precision: str = "float32", compiled: bool = False):
+        self.device, self.side, self.precision = sides.torch_device(), side, precision
+        self.generator, self.judge = sides.placed(Generator(side)), sides.placed(Judge(side))
+        self.modules = [self.generator, self.judge]
+        self.optimizers = [
+            torch.optim.Adam(m.parameters(), lr=RATE, betas=(0.0, 0.99), fused=True) for m in self.modules
+        ]
+        wrap = torch.compile if compiled else lambda function: function
+        self._made, self._judging, self._making = map(wrap, (self._made, self._judging, self._making))
 
-    @torch.compile
-    def made():
-        with autocast():
-            return generator(torch.randn(BATCH, LATENT, device=device)).float()
+    def autocast(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    @torch.compile
-    def judging(fake):
-        with autocast():
-            (on_real, r1), (on_fake, r2) = squared_gradient(judge, real), squared_gradient(judge, fake)
+    def _made(self, count: int):
+        with self.autocast():
+            return self.generator(torch.randn(count, LATENT, device=self.device)).float()
+
+    def _judging(self, real, fake):
+        with self.autocast():
+            (on_real, r1), (on_fake, r2) = squared_gradient(self.judge, real), squared_gradient(self.judge, fake)
         return F.softplus(on_fake - on_real).mean() + GAMMA / 2 * (r1 + r2).mean()
 
-    @torch.compile
-    def making(fake):
-        with autocast():
-            lead = judge(fake) - judge(real)
+    def _making(self, real, fake):
+        with self.autocast():
+            lead = self.judge(fake) - self.judge(real)
         return F.softplus(-lead).mean()
 
-    def step():
-        optimize_judge, optimize_generator = optimizers
-        fake = made()
-        optimize_judge.zero_grad()
-        judging(fake.detach()).backward()
-        optimize_judge.step()
-        optimize_generator.zero_grad()
-        judge.requires_grad_(False)
-        making(fake).backward()
-        judge.requires_grad_(True)
-        optimize_generator.step()
+    def step(self, real) -> None:
+        optimize_generator, optimize_judge = self.optimizers
+        fake = self._made(len(real))
+        sides.learn(optimize_judge, self._judging(real, fake.detach()))
+        self.judge.requires_grad_(False)
+        sides.learn(optimize_generator, self._making(real, fake))
+        self.judge.requires_grad_(True)
 
-    return sides.torch_training("PyTorch, torch.compile", [generator, judge], step)
+    def synthetic(self):
+        """A step on one batch of noise, for timing."""
+        real = sides.placed(torch.rand(BATCH, 3, self.side, self.side) * 2 - 1)
+        return lambda: self.step(real)
+
+    def sample(self, count: int):
+        with torch.no_grad():
+            return self._made(count)

@@ -63,3 +63,10 @@ def torch_training(name: str, modules: list, step) -> Side:
 
     parameters = {id(p): p.numel() for module in modules for p in module.parameters()}
     return Side(name, advance, sum(parameters.values()))
+
+
+def learn(optimizer, loss) -> None:
+    """One PyTorch step of what the optimizer holds."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()

@@ -8,7 +8,7 @@ import math
 
 import torch
 from peers import sides
-from peers.adversarial import downsample, squared_gradient, upsample
+from peers.adversarial import blurred, downsample, squared_gradient, upsample
 from peers.pairs import Pair
 from torch import nn
 from torch.nn import functional as F
@@ -18,25 +18,34 @@ from genjax.models import StyleGAN2, StyleGAN2Config
 from genjax.spec import DataSpec, Image
 
 SIZE, BATCH, STYLE, MAPPING, WIDTH, GROUP, RATE = 32, 8, 64, 2, 64, 4, 2e-3
-SIDES = (4, 8, 16, 32)
 GAMMA, R1_EVERY, PATH_WEIGHT, PATH_EVERY, MIXING = 1.0, 16, 2.0, 4, 0.9
 
 
-def pair(precision: str = "float32") -> Pair:
-    config = StyleGAN2Config(
-        latent=STYLE, style=STYLE, mapping_layers=MAPPING, channels=WIDTH * SIZE, most_channels=WIDTH, group=GROUP
+def experiment(side: int = SIZE, precision: str = "float32") -> Experiment:
+    network = StyleGAN2Config(
+        latent=STYLE, style=STYLE, mapping_layers=MAPPING, channels=WIDTH * side, most_channels=WIDTH, group=GROUP
     )
-    model = StyleGAN2(
-        network=config, mixing=MIXING, r1_gamma=GAMMA, r1_every=R1_EVERY, path_weight=PATH_WEIGHT, path_every=PATH_EVERY
-    )
-    experiment = Experiment(
-        model=model,
+    return Experiment(
+        model=StyleGAN2(
+            network=network,
+            conditional=False,
+            mixing=MIXING,
+            r1_gamma=GAMMA,
+            r1_every=R1_EVERY,
+            path_weight=PATH_WEIGHT,
+            path_every=PATH_EVERY,
+        ),
         data=Data(batch_size=BATCH),
         optim=Optim(learning_rate=RATE, b1=0.0, b2=0.99),
         train=Train(precision=precision),
     )
-    ours = sides.training(experiment, DataSpec({"image": Image(SIZE, SIZE, 3)}))
-    both = (side._replace(run=lambda n, run=side.run: run(R1_EVERY * n)) for side in (ours, theirs(precision)))
+
+
+def pair(precision: str = "float32") -> Pair:
+    peer = Peer(SIZE, precision, compiled=True)
+    theirs = sides.torch_training("PyTorch, torch.compile", peer.modules, peer.synthetic())
+    ours = sides.training(experiment(SIZE, precision), DataSpec({"image": Image(SIZE, SIZE, 3)}))
+    both = (side._replace(run=lambda n, run=side.run: run(R1_EVERY * n)) for side in (ours, theirs))
     shapes = f"{SIZE}x{SIZE}x3, {WIDTH} channels, mapping of {MAPPING}, R1 every {R1_EVERY} and path length every "
     shapes += f"{PATH_EVERY} steps, batch {BATCH}, {precision}"
     return Pair("stylegan2", *both, R1_EVERY * BATCH, "images", shapes, precision)
@@ -44,6 +53,11 @@ def pair(precision: str = "float32") -> Pair:
 
 def activate(x, gain: float = 1.0):
     return F.leaky_relu(x, 0.2) * (math.sqrt(2) * gain)
+
+
+def unit(z):
+    """Latents of mean square 1."""
+    return z * torch.rsqrt((z**2).mean(1, keepdim=True) + 1e-8)
 
 
 class Dense(nn.Module):
@@ -74,20 +88,10 @@ class Conv(nn.Module):
         if self.down and self.side == 1:
             x = downsample(x)
         if self.down and self.side == 3:
-            x = F.conv2d(blurred(x), weight, self.bias, stride=2)
+            x = F.conv2d(blurred(x, 2), weight, self.bias, stride=2)
         else:
             x = F.conv2d(x, weight, self.bias, padding=self.side // 2)
         return x * self.gain if self.bias is None else activate(x, self.gain)
-
-
-def line(x):
-    return torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype) / 8
-
-
-def blurred(x):
-    """(B, C, H, W) -> (B, C, H + 1, W + 1): the filter alone, before a 3x3 convolution of stride 2."""
-    y = F.conv2d(x.flatten(0, 1)[:, None], torch.outer(line(x), line(x))[None, None], padding=2)
-    return y.unflatten(0, x.shape[:2])[:, :, 0]
 
 
 class Modulated(nn.Module):
@@ -106,9 +110,7 @@ class Modulated(nn.Module):
         x = x * style[:, :, None, None]
         if self.up:
             x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
-            x = 4 * F.conv2d(x.flatten(0, 1)[:, None], torch.outer(line(x), line(x))[None, None], padding=1).unflatten(
-                0, x.shape[:2]
-            ).squeeze(2)
+            x = 4 * blurred(x, 1)
         else:
             x = F.conv2d(x, self.weight, padding=self.side // 2)
         if self.demodulate:
@@ -132,24 +134,25 @@ class Layer(nn.Module):
 class Generator(nn.Module):
     """Mapping, and the synthesis whose images add up over resolutions."""
 
-    def __init__(self):
+    def __init__(self, side: int):
         super().__init__()
+        self.sides = [4 * 2**i for i in range(int(math.log2(side)) - 1)]
         self.mapping = nn.Sequential(*(Dense(STYLE, STYLE, 0.01, activated=True) for _ in range(MAPPING)))
-        self.start = nn.Parameter(torch.randn(WIDTH, SIDES[0], SIDES[0]))
-        ups = [False] + [up for _ in SIDES[1:] for up in (True, False)]
+        self.start = nn.Parameter(torch.randn(WIDTH, self.sides[0], self.sides[0]))
+        ups = [False] + [up for _ in self.sides[1:] for up in (True, False)]
         self.layers = nn.ModuleList(Layer(WIDTH, WIDTH, up) for up in ups)
-        self.images = nn.ModuleList(Modulated(WIDTH, 3, 1, demodulate=False) for _ in SIDES)
-        self.biases = nn.Parameter(torch.zeros(len(SIDES), 3))
+        self.images = nn.ModuleList(Modulated(WIDTH, 3, 1, demodulate=False) for _ in self.sides)
+        self.biases = nn.Parameter(torch.zeros(len(self.sides), 3))
 
     def styles(self, z, other, crossing):
         """(B, L, W) of two latents (B, Z), the second from layer `crossing` (B,) on."""
-        w, w_other = (self.mapping(x * torch.rsqrt((x**2).mean(1, keepdim=True) + 1e-8)) for x in (z, other))
-        first = torch.arange(2 * len(SIDES), device=z.device) < crossing[:, None]
+        w, w_other = self.mapping(unit(z)), self.mapping(unit(other))
+        first = torch.arange(2 * len(self.sides), device=z.device) < crossing[:, None]
         return torch.where(first[:, :, None], w[:, None], w_other[:, None])
 
     def forward(self, w):
         x, image, number = self.start.expand(len(w), -1, -1, -1), None, 0
-        for i in range(len(SIDES)):
+        for i in range(len(self.sides)):
             for _ in range(1 if i == 0 else 2):
                 x = self.layers[number](x, w[:, number])
                 number += 1
@@ -161,15 +164,16 @@ class Generator(nn.Module):
 class Judge(nn.Module):
     """Residual, with the deviation over groups of images."""
 
-    def __init__(self):
+    def __init__(self, side: int):
         super().__init__()
+        levels = range(int(math.log2(side)) - 2)
         gain = math.sqrt(0.5)
         self.image = Conv(3, WIDTH, 1)
-        self.convs = nn.ModuleList(Conv(WIDTH, WIDTH) for _ in SIDES[1:])
-        self.downs = nn.ModuleList(Conv(WIDTH, WIDTH, down=True, gain=gain) for _ in SIDES[1:])
-        self.skips = nn.ModuleList(Conv(WIDTH, WIDTH, 1, down=True, bias=False, gain=gain) for _ in SIDES[1:])
+        self.convs = nn.ModuleList(Conv(WIDTH, WIDTH) for _ in levels)
+        self.downs = nn.ModuleList(Conv(WIDTH, WIDTH, down=True, gain=gain) for _ in levels)
+        self.skips = nn.ModuleList(Conv(WIDTH, WIDTH, 1, down=True, bias=False, gain=gain) for _ in levels)
         self.last = Conv(WIDTH + 1, WIDTH)
-        self.dense = Dense(WIDTH * SIDES[0] ** 2, WIDTH, activated=True)
+        self.dense = Dense(WIDTH * 4**2, WIDTH, activated=True)
         self.logit = Dense(WIDTH, 1)
 
     def forward(self, image):
@@ -182,79 +186,80 @@ class Judge(nn.Module):
         return self.logit(self.dense(self.last(x).flatten(1)))[:, 0].float()
 
 
-def theirs(precision: str):
-    device = sides.torch_device()
-    generator, judge = sides.placed(Generator()), sides.placed(Judge())
-    real = sides.placed(torch.rand(BATCH, 3, SIZE, SIZE) * 2 - 1)
+def adam(module: nn.Module, every: int):
+    """Every lazy turn adds a step, which the paper makes up for (appendix B)."""
+    c = every / (every + 1)
+    return torch.optim.Adam(module.parameters(), lr=c * RATE, betas=(0.0, 0.99**c), fused=True)
 
-    def adam(module, every: int | None):
-        """Every lazy turn adds a step, which the paper makes up for (appendix B)."""
-        c = 1.0 if every is None else every / (every + 1)
-        return torch.optim.Adam(module.parameters(), lr=c * RATE, betas=(0.0, 0.99**c), fused=True)
 
-    optimize_judge, optimize_generator = adam(judge, R1_EVERY), adam(generator, PATH_EVERY)
-    length_mean = torch.zeros((), device=device)
+class Peer:
+    """The players and `step(real)`: one batch of generated images for both turns; the lazy ones when they are due."""
 
-    def autocast():
-        return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    def __init__(self, side: int = SIZE, precision: str = "float32", compiled: bool = False):
+        self.device, self.side, self.precision = sides.torch_device(), side, precision
+        self.generator, self.judge = sides.placed(Generator(side)), sides.placed(Judge(side))
+        self.modules = [self.generator, self.judge]
+        self.optimizers = [adam(self.generator, PATH_EVERY), adam(self.judge, R1_EVERY)]
+        self.number, self.length_mean = 0, torch.zeros((), device=self.device)
+        wrap = torch.compile if compiled else lambda function: function
+        self._made, self._judging, self._making = map(wrap, (self._made, self._judging, self._making))
+        self._r1, self._path = map(wrap, (self._r1, self._path))
 
-    def latents():
-        layers = 2 * len(SIDES)
-        crossing = torch.randint(1, layers, (BATCH,), device=device)
-        crossing = torch.where(torch.rand(BATCH, device=device) < MIXING, crossing, layers)
-        return *(torch.randn(BATCH, STYLE, device=device) for _ in range(2)), crossing
+    def autocast(self):
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    @torch.compile
-    def made():
-        with autocast():
-            return generator(generator.styles(*latents()))
+    def _styles(self, count: int):
+        layers = 2 * len(self.generator.sides)
+        crossing = torch.randint(1, layers, (count,), device=self.device)
+        crossing = torch.where(torch.rand(count, device=self.device) < MIXING, crossing, layers)
+        return self.generator.styles(*(torch.randn(count, STYLE, device=self.device) for _ in range(2)), crossing)
 
-    @torch.compile
-    def judging(fake):
-        with autocast():
-            return (F.softplus(-judge(real)) + F.softplus(judge(fake))).mean()
+    def _made(self, count: int):
+        with self.autocast():
+            return self.generator(self._styles(count))
 
-    @torch.compile
-    def making(fake):
-        with autocast():
-            return F.softplus(-judge(fake)).mean()
+    def _judging(self, real, fake):
+        with self.autocast():
+            return (F.softplus(-self.judge(real)) + F.softplus(self.judge(fake))).mean()
 
-    @torch.compile
-    def r1():
-        with autocast():
-            return R1_EVERY * GAMMA / 2 * squared_gradient(judge, real)[1].mean()
+    def _making(self, fake):
+        with self.autocast():
+            return F.softplus(-self.judge(fake)).mean()
 
-    @torch.compile
-    def path(mean):
-        with autocast():
-            w = generator.styles(*latents())
-            y = torch.randn(BATCH, 3, SIZE, SIZE, device=device) / SIZE
-            _, pull = torch.func.vjp(generator, w)
+    def _r1(self, real):
+        with self.autocast():
+            return R1_EVERY * GAMMA / 2 * squared_gradient(self.judge, real)[1].mean()
+
+    def _path(self, count: int, mean):
+        with self.autocast():
+            w = self._styles(count)
+            y = torch.randn(count, 3, self.side, self.side, device=self.device) / self.side
+            _, pull = torch.func.vjp(self.generator, w)
             (gradient,) = pull(y)
         length = (gradient**2).sum(2).mean(1).sqrt()
         return PATH_EVERY * PATH_WEIGHT * ((length - mean) ** 2).mean(), length.detach().mean()
 
-    number = 0
+    def step(self, real) -> None:
+        optimize_generator, optimize_judge = self.optimizers
+        self.number += 1
+        fake = self._made(len(real))
+        sides.learn(optimize_judge, self._judging(real, fake.detach()))
+        if self.number % R1_EVERY == 0:
+            sides.learn(optimize_judge, self._r1(real))
+        self.judge.requires_grad_(False)
+        sides.learn(optimize_generator, self._making(fake))
+        self.judge.requires_grad_(True)
+        if self.number % PATH_EVERY == 0:
+            loss, length = self._path(len(real), self.length_mean)
+            self.length_mean = self.length_mean.lerp(length, 0.01)
+            sides.learn(optimize_generator, loss)
 
-    def step():
-        nonlocal number, length_mean
-        number += 1
-        fake = made()
-        learn(optimize_judge, judging(fake.detach()))
-        if number % R1_EVERY == 0:
-            learn(optimize_judge, r1())
-        judge.requires_grad_(False)
-        learn(optimize_generator, making(fake))
-        judge.requires_grad_(True)
-        if number % PATH_EVERY == 0:
-            loss, length = path(length_mean)
-            length_mean = length_mean.lerp(length, 0.01)
-            learn(optimize_generator, loss)
+    def synthetic(self):
+        """A step on one batch of noise, for timing."""
+        real = sides.placed(torch.rand(BATCH, 3, self.side, self.side) * 2 - 1)
+        return lambda: self.step(real)
 
-    return sides.torch_training("PyTorch, torch.compile", [generator, judge], step)
-
-
-def learn(optimizer, loss) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
+    def sample(self, count: int):
+        with torch.no_grad():
+            w = self.generator.mapping(unit(torch.randn(count, STYLE, device=self.device)))
+            return self.generator(w[:, None].expand(-1, 2 * len(self.generator.sides), -1))

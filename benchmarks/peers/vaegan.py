@@ -14,14 +14,15 @@ def pair(precision: str = "float32") -> Pair:
     shapes = f"{SIZE}x{SIZE}x1, width {WIDTH}, latent {LATENT}, three turns, batch {BATCH}, {precision}"
     theirs = Peer(WIDTH, precision, compiled=True)
     side = sides.torch_training("PyTorch, torch.compile", theirs.modules, theirs.synthetic())
-    return Pair("vaegan", ours(precision), side, BATCH, "images", shapes, precision)
+    ours = sides.training(experiment(WIDTH, precision), DataSpec({"image": Image(SIZE, SIZE, 1)}))
+    return Pair("vaegan", ours, side, BATCH, "images", shapes, precision)
 
 
-def ours(precision: str):
-    experiment = Experiment(
+def experiment(width: int = WIDTH, precision: str = "float32") -> Experiment:
+    return Experiment(
         model=VAEGAN(
-            encoder=ConvAutoencoder(widths=(WIDTH, 2 * WIDTH)),
-            network=DCGAN(WIDTH, WIDTH),
+            encoder=ConvAutoencoder(widths=(width, 2 * width)),
+            network=DCGAN(width, width),
             latent=LATENT,
             gamma=GAMMA,
         ),
@@ -29,7 +30,6 @@ def ours(precision: str):
         optim=Optim(learning_rate=RATE, b1=0.5),
         train=Train(precision=precision),
     )
-    return sides.training(experiment, DataSpec({"image": Image(SIZE, SIZE, 1)}))
 
 
 class Peer:
