@@ -119,13 +119,6 @@ class BERT(transformer.Config, Model):
         return dataclasses.replace(self, data_vocabulary=known, **ids, **sizes)
 
     @property
-    def stack(self) -> "BERT":
-        return self
-
-    def with_stack(self, **fields) -> "BERT":
-        return dataclasses.replace(self, **fields)
-
-    @property
     def room(self) -> int:
         """The words of a single text."""
         return self.context - 2

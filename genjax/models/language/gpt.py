@@ -95,13 +95,6 @@ class GPT(transformer.Config, Model):
             data_vocabulary=tokens.vocabulary,
         )
 
-    @property
-    def stack(self) -> "GPT":
-        return self
-
-    def with_stack(self, **fields) -> "GPT":
-        return dataclasses.replace(self, **fields)
-
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
         return {"decoder": self.networks()["decoder"].init(key, jnp.zeros((1, 1), jnp.int32))["params"]}, {}
 

@@ -95,13 +95,6 @@ class TextClassifier(transformer.Config, Model):
             cls_id=text.end if self.cls_id is None else self.cls_id,
         )
 
-    @property
-    def stack(self) -> "TextClassifier":
-        return self
-
-    def with_stack(self, **fields) -> "TextClassifier":
-        return dataclasses.replace(self, **fields)
-
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
         networks, keys = self.networks(), jax.random.split(key)
         encoder = networks["encoder"].init(keys[0], jnp.zeros((1, 1), jnp.int32))["params"]

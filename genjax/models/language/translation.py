@@ -75,13 +75,6 @@ class Translation(transformer.Config, Model):
         return {"source": text, "target": text}
 
     @property
-    def stack(self) -> Self:
-        return self
-
-    def with_stack(self, **fields) -> Self:
-        return dataclasses.replace(self, **fields)
-
-    @property
     def begin(self) -> int:
         """The id that every translation starts from."""
         return self.end if self.start is None else self.start
