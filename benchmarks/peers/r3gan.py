@@ -43,6 +43,14 @@ def pair(precision: str = "float32") -> Pair:
     return Pair("r3gan", ours, theirs, BATCH, "images", shapes, precision)
 
 
+def started(layer: nn.Module, gain: float = 1.0) -> nn.Module:
+    """Kernels from N(0, gain^2 / inputs), biases at 0: as the paper's code starts them, and ours."""
+    nn.init.normal_(layer.weight, std=gain * layer.weight[0].numel() ** -0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class Block(nn.Module):
     """x + 1x1, 3x3 in groups, 1x1, with biased leaky ReLUs between them; the last kernel starts at 0."""
 
@@ -55,7 +63,9 @@ class Block(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(2 * width, width, 1, bias=False),
         )
-        nn.init.zeros_(self.layers[-1].weight)
+        gain = nn.init.calculate_gain("leaky_relu", 0.2) * len(WIDTHS) ** -0.25
+        for layer, scale in zip(self.layers[::2], (gain, gain, 0.0)):
+            started(layer, scale)
 
     def forward(self, x):
         return x + self.layers(x)
@@ -66,10 +76,10 @@ class Generator(nn.Module):
         super().__init__()
         grid = side // 2 ** (len(WIDTHS) - 1)
         self.basis = nn.Parameter(torch.randn(WIDTHS[0], grid, grid))
-        self.latent = nn.Linear(LATENT, WIDTHS[0], bias=False)
+        self.latent = started(nn.Linear(LATENT, WIDTHS[0], bias=False))
         self.stages = nn.ModuleList(map(Block, WIDTHS, GROUPS))
         self.between = nn.ModuleList(joint(a, b) for a, b in itertools.pairwise(WIDTHS))
-        self.image = nn.Conv2d(WIDTHS[-1], 3, 1, bias=False)
+        self.image = started(nn.Conv2d(WIDTHS[-1], 3, 1, bias=False))
 
     def forward(self, z):
         x = self.stages[0](self.basis * self.latent(z)[:, :, None, None])
@@ -82,11 +92,11 @@ class Judge(nn.Module):
     def __init__(self, side: int):
         super().__init__()
         grid = side // 2 ** (len(WIDTHS) - 1)
-        self.image = nn.Conv2d(3, WIDTHS[-1], 1, bias=False)
+        self.image = started(nn.Conv2d(3, WIDTHS[-1], 1, bias=False))
         self.stages = nn.ModuleList(map(Block, WIDTHS[::-1], GROUPS[::-1]))
         self.between = nn.ModuleList(joint(a, b) for a, b in itertools.pairwise(WIDTHS[::-1]))
         self.basis = nn.Parameter(torch.randn(WIDTHS[0], grid, grid) / grid)
-        self.logit = nn.Linear(WIDTHS[0], 1, bias=False)
+        self.logit = started(nn.Linear(WIDTHS[0], 1, bias=False))
 
     def forward(self, x):
         x = self.image(x)
@@ -97,7 +107,7 @@ class Judge(nn.Module):
 
 
 def joint(inputs: int, outputs: int) -> nn.Module:
-    return nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+    return nn.Identity() if inputs == outputs else started(nn.Conv2d(inputs, outputs, 1, bias=False))
 
 
 class Peer:
