@@ -157,7 +157,8 @@ class Engine:
     def _evaluate(self) -> Callable:
         def evaluate(state: TrainState, batch: dict) -> tuple[dict[str, Term], Tree]:
             key = jax.random.fold_in(run_key(self.experiment.train.seed, EVAL), batch["offset"])
-            batch = {name: value for name, value in batch.items() if name != "offset"}
+            batch = {**batch, "row": batch["offset"] + batch["index"]}
+            del batch["offset"]
             return self.model.follow(*states.averaged(state), batch, key)
 
         return self.jit(evaluate, out_shardings=self._replicated)

@@ -8,6 +8,7 @@ not a turn, owns an optimizer and an average. A batch is a dict of arrays with a
     mask    (B, T)  bool, the targets of `tokens` that count (optional)
     bytes   (B, T)  int32, UTF-8 bytes that each target of `tokens` stands for (validation of text only)
     valid   (B,)  bool, False for rows that only fill up the last validation batch (validation only)
+    row     (B,)  int32, the example's position in its split (validation only)
 """
 
 import dataclasses
@@ -123,6 +124,7 @@ class Model:
     best: ClassVar[tuple[str, str]] = ("loss", "min")  # the validation metric that picks the best checkpoint
     metrics: ClassVar[tuple[str, ...]] = ()  # of genjax.metrics: measured on samples at every evaluation
     baseline: ClassVar[tuple[str, ...]] = ()  # fields (text, label): evaluation then also says what TF-IDF reaches
+    scores: ClassVar[tuple[str, ...]] = ()  # fields whose fit `score` tells: samples of other models are ranked by it
     measured: ClassVar[tuple[str, ...]] = ()  # fields that only evaluation reads: `genjax eval` may change them
     rules: ClassVar[tuple[tuple[str, tuple], ...]] = ()  # (regex on the parameter path, mesh axes per dimension)
     families: ClassVar[tuple[Family, ...]] = ()  # of other libraries, whose folders it is read from and written to
@@ -161,12 +163,15 @@ class Model:
 
     @property
     def stack(self) -> Any:
-        """What holds the fields `layers`, `unroll` and `remat` of the scanned stack of blocks; None without one."""
-        return None
+        """What holds the fields `layers`, `unroll` and `remat` of the scanned stack of blocks; None without one.
+
+        A model that has these fields is its own; one whose network has them says so.
+        """
+        return self if {"layers", "unroll", "remat"} <= {field.name for field in dataclasses.fields(self)} else None
 
     def with_stack(self, **fields) -> Self:
         """The model with these fields of its stack replaced: for plans, which compile other depths."""
-        raise NotImplementedError
+        return dataclasses.replace(self, **fields)
 
     def part(self, name: str) -> "Model":
         """The model inside of this one whose entries carry the prefix `name`, as a first stage's do; else itself."""
@@ -201,10 +206,8 @@ class Model:
     # How good it is.
 
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
-        """Metrics over a validation batch; rows where `valid` is False count nothing.
-
-        A total may be an array, such as a histogram, if `finalize` makes numbers of it.
-        """
+        """Metrics over a validation batch; rows where `valid` is False count nothing. A total may be an array, such as a
+        histogram, if `finalize` makes numbers of it."""
         raise NotImplementedError
 
     def follow(self, params: Params, state: Tree, batch: Batch, key: Array) -> tuple[dict[str, Term], Tree]:
@@ -212,11 +215,13 @@ class Model:
         return self.evaluate(params, state, batch, key), {}
 
     def finalize(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity.
-
-        `count` says over how many examples or tokens the first of them is.
-        """
+        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity. `count` says over how many
+        examples or tokens the first of them is."""
         return metrics
+
+    def score(self, params: Params, state: Tree, batch: Batch) -> Array:
+        """(B,) how well the fields `scores` of an example fit one another; higher is better."""
+        raise NotImplementedError
 
     # What it makes; a model that makes nothing, such as a classifier, leaves `sample` out.
 

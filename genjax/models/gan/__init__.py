@@ -5,12 +5,12 @@ from genjax.models.gan.cut import CUT
 from genjax.models.gan.cyclegan import CycleGAN, CycleGANOptions
 from genjax.models.gan.infogan import InfoGAN, InfoGANOptions
 from genjax.models.gan.model import GAN, GANOptions
-from genjax.models.gan.objectives import OBJECTIVES, Objective
 from genjax.models.gan.pix2pix import Pix2Pix, Pix2PixOptions
 from genjax.models.gan.r3gan import R3GAN
 from genjax.models.gan.stylegan2 import StyleGAN2
 from genjax.models.gan.stylegan2_sample import StyleGAN2Options
 from genjax.models.gan.vaegan import VAEGAN, VAEGANOptions
+from genjax.models.objectives import OBJECTIVES, Objective
 
 __all__ = [
     "ADA",

@@ -23,8 +23,8 @@ from genjax.models.base import (
     valid_rows,
 )
 from genjax.models.gan.directions import PictureOptions, expected_domains, with_domains
-from genjax.models.gan.objectives import OBJECTIVES
 from genjax.models.images import images_of
+from genjax.models.objectives import OBJECTIVES
 from genjax.networks import PatchGAN, ResNet
 from genjax.networks.patch_heads import PatchHeads
 from genjax.nn import noise

@@ -23,8 +23,8 @@ from genjax.models.base import (
     valid_rows,
 )
 from genjax.models.gan.directions import DOMAINS, OTHER, Direction, PictureOptions, expected_domains, with_domains
-from genjax.models.gan.objectives import OBJECTIVES
 from genjax.models.images import images_of
+from genjax.models.objectives import OBJECTIVES
 from genjax.networks import PatchGAN, PixUNet, ResNet
 from genjax.nn import noise
 from genjax.nn.apply import apply, init_networks

@@ -26,7 +26,7 @@ from genjax.models.base import (
 )
 from genjax.models.gan.augment import ADA, Augmentation, augmented, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
-from genjax.models.gan.objectives import OBJECTIVES, squared_gradient
+from genjax.models.objectives import OBJECTIVES, squared_gradient
 from genjax.networks.gan import DCGAN, GANConfig
 from genjax.nn import noise
 from genjax.nn.apply import apply, init_networks

@@ -23,8 +23,8 @@ from genjax.models.base import (
     valid_rows,
 )
 from genjax.models.gan.directions import OTHER, Direction, PictureOptions
-from genjax.models.gan.objectives import OBJECTIVES
 from genjax.models.images import images_of
+from genjax.models.objectives import OBJECTIVES
 from genjax.networks import PatchGAN, PixUNet, ResNet
 from genjax.nn.apply import apply, init_networks
 from genjax.registry import register

@@ -25,7 +25,7 @@ from genjax.models.base import (
 )
 from genjax.models.gan.augment import Augmentation, augmented, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
-from genjax.models.gan.objectives import squared_gradient
+from genjax.models.objectives import squared_gradient
 from genjax.networks.gan import GANConfig
 from genjax.networks.r3gan import R3GANConfig
 from genjax.nn import noise

@@ -26,8 +26,8 @@ from genjax.models.base import (
 )
 from genjax.models.gan.augment import Augmentation, augmented, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
-from genjax.models.gan.objectives import OBJECTIVES, squared_gradient
 from genjax.models.gan.stylegan2_sample import StyleGAN2Options, project, walk
+from genjax.models.objectives import OBJECTIVES, squared_gradient
 from genjax.networks.stylegan2 import StyleGAN2Config
 from genjax.nn import noise
 from genjax.registry import register

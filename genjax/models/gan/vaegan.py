@@ -27,7 +27,7 @@ from genjax.models.base import (
     valid_rows,
 )
 from genjax.models.gan.logits import histogram, quantiles
-from genjax.models.gan.objectives import OBJECTIVES
+from genjax.models.objectives import OBJECTIVES
 from genjax.models.vae.model import LOG_VARIANCE
 from genjax.models.vae.sample import LAYOUTS, VAEOptions, interpolate
 from genjax.networks.autoencoder import AutoencoderConfig, ConvAutoencoder

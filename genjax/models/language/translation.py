@@ -1,7 +1,7 @@
 """Translation by an encoder and a decoder (Vaswani et al. 2017, arXiv:1706.03762): a text `source` becomes `target`."""
 
 import dataclasses
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
