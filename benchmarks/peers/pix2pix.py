@@ -63,14 +63,14 @@ class Peer:
             sides.placed(initialize(Level(0))),
             sides.placed(initialize(cyclegan.discriminator(6))),
         )
-        self.modules, self.precision = [self.generator, self.judge], precision
+        self.modules, self.precision, self.device = [self.generator, self.judge], precision, sides.torch_device()
         fused = dict(lr=2e-4, betas=(0.5, 0.999), fused=True)
         self.optimizers = [torch.optim.Adam(module.parameters(), **fused) for module in self.modules]
         wrap = torch.compile if compiled else lambda function: function
         self.made, self._judging, self._making = map(wrap, (self.made, self._judging, self._making))
 
     def autocast(self):
-        return torch.autocast(sides.torch_device().type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def made(self, x):
         with self.autocast():
