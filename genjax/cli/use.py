@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from genjax.cli.arguments import RunArgs, open_run, progress, run_argument
+from genjax.cli.arguments import Ranking, RunArgs, open_run, progress, run_argument
 from genjax.command_line import flags, parse
 from genjax.errors import UsageError, UserError, visible
 from genjax.memory import free_on_disk, require_room
@@ -22,9 +22,12 @@ def sample(argv: list[str]) -> None:
     """Draws samples from a run.
 
     genjax sample RUN [--num N] [--seed S] [--out FILE] [--checkpoint STEP] [--ema SIGMA|false] [the model's options]
+    [--rerank RUN [--best-of K]]
     """
     from genjax.evaluation.conditions import conditions
+    from genjax.evaluation.ranked import ranked
     from genjax.evaluation.sampling import parts, size_of_all
+    from genjax.evaluation.streaming import streamed
     from genjax.evaluation.turned import turned
     from genjax.runs import directory as run
     from genjax.runs.exports import save_archive, save_pictures
@@ -38,11 +41,13 @@ def sample(argv: list[str]) -> None:
     choices = flags(model.Options)
 
     @dataclasses.dataclass
-    class SampleArgs(RunArgs):
+    class SampleArgs(Ranking, RunArgs):
         options: choices = dataclasses.field(default_factory=model.Options)
         num: int | None = None  # samples; None = one for each text to be translated, or 64
         seed: int = 0
-        out: Path | None = None  # .png, .jpg, .webp, .gif, .txt, .npz, a folder of PNGs, or - to print words alone;
+        out: Path | None = (
+            None  # .png, .jpg, .webp, .gif, .mp4, .txt, .npz, a folder of PNGs, or - to print words alone;
+        )
         # None = RUN/samples/sample-SEED, or a name beside it that is not taken
 
     args = parse(f"sample {out}", SampleArgs, SampleArgs(), rest)
@@ -54,11 +59,15 @@ def sample(argv: list[str]) -> None:
         for picture in turned(opened, args.options, args.out or out / "samples" / "turned", args.seed):
             print(picture)
         return
-    engine = opened.engine
+    engine = ranked(opened, args.rerank, args.best_of) if args.rerank else opened.engine
     model, spec = engine.model, engine.spec
     given, options = conditions(model, args.options, spec, opened.dataset, opened.tokenizer, num)
     if (number := len(given["index"])) < num:
         print(f"genjax: {number} samples: the validation split has no more examples", file=sys.stderr)
+    if getattr(args.options, "stream", False):
+        streamed(engine, opened.state, given, opened.tokenizer, _show, seed=args.seed, options=options)
+        print()
+        return
     printed = str(args.out) == "-"
     save = save_samples if args.out is None else save_outputs
     if args.out is None:
@@ -98,6 +107,10 @@ def _unused(place: Path) -> Path:
     taken = {file.name.partition(".")[0] for file in place.parent.glob(f"{place.name}*")}
     names = (f"{place.name}{number}" for number in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
     return place.with_name(next(name for name in names if name not in taken))
+
+
+def _show(piece: str) -> None:
+    print("\n".join(map(visible, piece.split("\n"))), end="", flush=True)
 
 
 def _beginning(words: str) -> str:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.decoding.draw import draw
+from genjax.decoding.stream import tell
 
 __all__ = ["Extend", "generate", "window_start"]
 
@@ -43,6 +44,7 @@ def generate(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
+    stream: bool = False,
 ) -> tuple[Array, Array]:
     """Continues each row's prompt by at most `new_tokens`, in one loop that ends when every row has stopped.
 
@@ -56,6 +58,7 @@ def generate(
       prompt_NP: int32, padded on the right.
       length_N: how many tokens of each prompt count, 1 to P.
       stop_N: (N,) or (N, S), the ids that end a row, negative for none.
+      stream: the host is told of the first row's tokens as they are drawn (`genjax.decoding.stream`).
 
     Returns:
       tokens (N, P + new_tokens) int32, prompt included and 0 after the end; lengths (N,) int32, stop token included.
@@ -95,6 +98,8 @@ def generate(
         tokens = jax.lax.dynamic_update_index_in_dim(tokens, following, at + 1, axis=1)
         length = jnp.where(forced | done, length, at + 2)
         stopped = (following[:, None] == stop_NS).any(axis=1)
+        if stream:
+            tell(tokens, length[0] - stopped[0])
         done |= ~forced & (stopped | (at + 2 >= last_N))
         return at + 1, tokens, length, done, cache
 

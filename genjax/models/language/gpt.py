@@ -210,6 +210,7 @@ class GPT(transformer.Config, Model):
             temperature=options.temperature,
             top_k=options.top_k,
             top_p=options.top_p,
+            stream=options.stream,
             **given,
         )
         return {"tokens": tokens_NT, "tokens_length": length_N}

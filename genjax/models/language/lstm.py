@@ -191,6 +191,7 @@ class RecurrentLM(RecurrentConfig, Model):
             temperature=options.temperature,
             top_k=options.top_k,
             top_p=options.top_p,
+            stream=options.stream,
             **given,
         )
         return {"tokens": tokens_NT, "tokens_length": length_N}

@@ -101,6 +101,7 @@ class GPTOptions(SampleOptions):
     prompt: tuple[str, ...] = ()  # texts to continue
     path: Path | None = None  # a file of texts to continue, one a line
     stop: str | None = None  # a text of one token that ends a sample, as the end-of-text token does where there is one
+    stream: bool = False  # one text, shown as it is drawn
 
     def __post_init__(self):
         if not 0 <= self.temperature < math.inf:
@@ -115,12 +116,14 @@ class GPTOptions(SampleOptions):
             raise UsageError(f"--beams {self.beams}: must be at least 1")
         if self.beams > 1 and (self.temperature, self.top_k, self.top_p) != (1.0, 0, 1.0):
             raise UsageError(f"--beams {self.beams} draws nothing: leave out --temperature, --top-k and --top-p")
+        if self.beams > 1 and self.stream:
+            raise UsageError("--stream: beam search knows its text at the end only")
         if self.prompt and self.path:
             raise UsageError("--prompt and --path: take one of the two")
 
     @property
     def count(self) -> int | None:
-        return len(lines(self.path)) if self.path else None
+        return 1 if self.stream else len(lines(self.path)) if self.path else None
 
     def conditions(self, model: Model, given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """The prompts as ids, in turn until there are enough, and the ids that stop a text; see `GPT.sample`.
