@@ -92,7 +92,7 @@ class Train:
     ema_entries: tuple[str, ...] = ()  # which entries are averaged; () = all that are trained
     freeze: tuple[str, ...] = ()  # entries that stay as they are
     init_from: tuple[str, ...] = ()  # RUN, ENTRY=RUN or ENTRY=RUN:THEIR_ENTRY; RUN may be a
-    # .safetensors file, or hf:FOLDER, a model of transformers or diffusers
+    # .safetensors file; hf:FOLDER, a model of transformers or diffusers; or features:EXTRACTOR[:FILE]
     steps_per_call: int = 1  # steps compiled into one call (accelerators only)
 
 

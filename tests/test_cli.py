@@ -43,7 +43,21 @@ def test_list_names_every_recipe(capsys):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "train", "sample", "eval", "inspect", "list", "corpus", "bench", "encode", "plan", "export", "compare"],
+    [
+        "",
+        "train",
+        "sample",
+        "eval",
+        "inspect",
+        "list",
+        "corpus",
+        "bench",
+        "encode",
+        "plan",
+        "export",
+        "compare",
+        "film",
+    ],
 )
 def test_every_command_explains_itself(command, capsys):
     assert genjax(*command.split(), "--help") == 0
@@ -134,7 +148,7 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
     assert genjax("sample", run, "--checkpoint", "77") == 1
     assert "there is no checkpoint '77'" in line()
     assert genjax("sample", run, "--out", tmp_path / "x.bmp") == 2
-    assert ".png or .jpg or .webp or .gif or .npz" in line()
+    assert ".png or .jpg or .webp or .gif or .mp4 or .npz" in line()
     assert genjax("sample", run, "--out", "-") == 2
     assert "--out -: these samples are no words" in line()
     assert genjax("sample", run, "--label", "three") == 2

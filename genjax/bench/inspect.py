@@ -4,9 +4,9 @@ import math
 
 import jax
 
-from genjax.bench.flops import step_flops
 from genjax.bench.spec import spec_without_data
 from genjax.engine.engine import Engine
+from genjax.engine.flops import step_flops
 from genjax.engine.state import parameter_count, trained_entries
 from genjax.engine.step import turn_period
 from genjax.experiment import Experiment

@@ -5,8 +5,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from genjax.bench import devices
-from genjax.runtime import compilation
+from genjax.runtime import compilation, devices
 
 __all__ = ["matmul_flops", "peak_flops"]
 

@@ -21,17 +21,18 @@ from typing import Any, NamedTuple
 
 import jax
 
-from genjax.bench import devices
-from genjax.bench.flops import kernel_flops, step_flops
 from genjax.bench.hlo import collective_bytes
-from genjax.bench.spec import abstract_batch, spec_without_data
+from genjax.bench.spec import spec_without_data
 from genjax.bench.topology import topology_devices
+from genjax.engine.batches import abstract_batch
 from genjax.engine.engine import Engine
+from genjax.engine.flops import kernel_flops, step_flops
 from genjax.engine.state import parameter_count
 from genjax.engine.step import all_turns
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
 from genjax.runs.check import resolve
+from genjax.runtime import devices
 from genjax.spec import DataSpec, Tokens
 
 __all__ = [

@@ -1,15 +1,11 @@
-"""A recipe's data without the data: its description and the shapes of a batch, for plans on a machine that has none."""
-
-from collections.abc import Mapping
-
-import jax
+"""A recipe's data without the data: its description, for plans on a machine that has none."""
 
 from genjax import data
 from genjax.errors import UserError
 from genjax.experiment import Experiment
 from genjax.spec import DataSpec, Tokens
 
-__all__ = ["abstract_batch", "spec_without_data", "tokens_an_example"]
+__all__ = ["spec_without_data", "tokens_an_example"]
 
 SAID = ("image_shape", "vocabulary", "context")  # fields of models that say what the data is
 
@@ -33,16 +29,6 @@ def spec_without_data(experiment: Experiment) -> DataSpec:
             if not missing:
                 raise lacking from None
             raise UserError(f"{error}; without the data, give {' and '.join(missing)}") from error
-
-
-def abstract_batch(
-    spec: DataSpec, batch_size: int, sharding, lengths: Mapping[str, int] = {}
-) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of a training batch; `lengths` are those of a bucket."""
-    return {
-        name: jax.ShapeDtypeStruct((batch_size, *values.shape), values.dtype, sharding=sharding)
-        for name, values in spec.arrays(lengths).items()
-    }
 
 
 def tokens_an_example(spec: DataSpec) -> int:

@@ -19,11 +19,11 @@ import numpy as np
 
 from genjax import data
 from genjax.bench import loop as loops
-from genjax.bench.flops import model_flops, model_flops_by_entry
 from genjax.bench.limits import peak_flops
 from genjax.bench.spec import spec_without_data, tokens_an_example
 from genjax.engine.engine import Engine
 from genjax.engine.feed import feed
+from genjax.engine.flops import model_flops, model_flops_by_entry
 from genjax.engine.step import turn_period
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment

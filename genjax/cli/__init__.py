@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from genjax.cli.compare import compare
 from genjax.cli.evaluate import evaluate
+from genjax.cli.film import film
 from genjax.cli.make import corpus, list_recipes, train
 from genjax.cli.measure import bench, inspect, plan
 from genjax.cli.sweep import sweep
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "sample": sample,
     "eval": evaluate,
     "compare": compare,
+    "film": film,
     "inspect": inspect,
     "bench": bench,
     "plan": plan,

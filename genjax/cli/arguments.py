@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "STARTED",
     "DataPlace",
+    "Ranking",
     "RunArgs",
     "check_folder",
     "first_argument",
@@ -48,6 +49,14 @@ class RunArgs:
     average: int = 1  # the mean of this many of the newest checkpoints, instead of a moving average
     recipe: Path | None = None  # a recipe file that defines the run's system; it is executed
     data: DataPlace = DataPlace()
+
+
+@dataclasses.dataclass(kw_only=True)
+class Ranking:
+    """Whether several samples are drawn for each one that is kept."""
+
+    rerank: Path | None = None  # a run whose model scores samples, such as CrossModal's: the best of several is kept
+    best_of: int = 8  # samples drawn for each that is kept, with --rerank
 
 
 def recipe_argument(command: str, argv: list[str]) -> tuple[str, "Experiment", list[str]]:

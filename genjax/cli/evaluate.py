@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from genjax.cli.arguments import RunArgs, first_argument, open_run, progress, run_argument
+from genjax.cli.arguments import Ranking, RunArgs, first_argument, open_run, progress, run_argument
 from genjax.command_line import flags, parse
 from genjax.errors import UsageError, UserError, visible
 
@@ -17,7 +17,7 @@ def evaluate(argv: list[str]) -> None:
     """Measures a run on the validation split and in the tasks of its recipe, or a folder or .npz of pictures.
 
     genjax eval RUN|PICTURES [--metrics NAME ...] [--features EXTRACTOR[:FILE]] [--samples N] [--seeds N]
-    [--data.path PATH] [the model's own options for samples]
+    [--data.path PATH] [the model's own options for samples] [--rerank RUN [--best-of K]]
     """
     place, _ = first_argument("eval", "RUN", argv)
     if Path(place).suffix == ".npz" or (Path(place).is_dir() and not _is_run(Path(place))):
@@ -38,6 +38,7 @@ def _is_run(place: Path) -> bool:
 def _run(argv: list[str]) -> None:
     out, rest = run_argument("eval", argv)
     from genjax.evaluation.evaluate import Evaluation
+    from genjax.evaluation.ranked import ranked
     from genjax.evaluation.table import text
     from genjax.experiment import Eval
     from genjax.metrics.definitions import of_samples
@@ -51,7 +52,7 @@ def _run(argv: list[str]) -> None:
     choices = flags(options_class)
 
     @dataclasses.dataclass
-    class EvalArgs(RunArgs):
+    class EvalArgs(Ranking, RunArgs):
         eval: Eval
         options: choices = dataclasses.field(default_factory=options_class)  # how samples are drawn
         metrics: tuple[
@@ -76,11 +77,13 @@ def _run(argv: list[str]) -> None:
         config = dataclasses.replace(config, samples=args.samples, set_size=max(config.set_size, args.samples))
     model = {name: getattr(args, name) for name in experiment.model.measured}
     opened = open_run(out, args, data=True, eval=config, model=model)
-    measured = Evaluation(opened.engine, opened.dataset, split=args.split, options=args.options)
+    engine = ranked(opened, args.rerank, args.best_of) if args.rerank else opened.engine
+    measured = Evaluation(engine, opened.dataset, split=args.split, options=args.options)
     rows = measured.table(opened.state, args.seeds, args.floor, _watched)
     data, step = opened.engine.experiment.data, int(opened.state.step)
     chosen = {f.name: getattr(args.options, f.name) for f in dataclasses.fields(args.options)}
     differing = {name: value for name, value in chosen.items() if value != getattr(options_class(), name)}
+    differing |= {"the best of": f"{args.best_of} by {args.rerank}"} if args.rerank else {}
     how = ", ".join(f"{name} {value}" for name, value in differing.items())
     print(visible(f"step {step}, {args.split} split of {data.path or data.source}" + f", samples by {how}" * bool(how)))
     print(visible(text(rows)))

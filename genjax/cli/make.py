@@ -12,9 +12,11 @@ from genjax.errors import UsageError
 
 __all__ = ["corpus", "list_recipes", "train"]
 
+NARROW = 120  # columns of a terminal
+
 
 def list_recipes(argv: list[str]) -> None:
-    """Every recipe: name, system, data, one line, cut at the terminal's width.
+    """Every recipe: name, system, data, one line, cut at the terminal's width; a narrow one gets name and line alone.
 
     genjax list
     """
@@ -27,10 +29,12 @@ def list_recipes(argv: list[str]) -> None:
         experiment = recipes.load_experiment(name)
         line = inspect.cleandoc(recipes.description(file)).splitlines()[0]
         rows.append((name, type(experiment.model).__name__, experiment.data.path or experiment.data.source, line))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in rows:
-        line = "  ".join([*(text.ljust(width) for text, width in zip(row, widths)), row[3]])
+    if room is not None and room < NARROW:
+        rows = [(row[0], row[3]) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)][:-1]
+    for *columns, line in rows:
+        line = "  ".join([*(text.ljust(width) for text, width in zip(columns, widths)), line])
         print(line if room is None or len(line) <= room else line[: room - 1] + "…")
 
 

@@ -1,5 +1,6 @@
 """Weights of another library as ours and back: a family of its models is a table with a row for each of our arrays."""
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ class Row(NamedTuple):
     """One of our arrays, and the tensors that it is made of.
 
     Attributes:
-      ours: its name, parts joined with "/".
+      ours: its name, parts joined with "/"; "state:" before the first says that it is of the model's state.
       theirs: names of tensors; with {} for the number of a block, over all of which ours is stacked.
       join: their arrays (of one block) -> ours.
       split: ours -> theirs, which `join` joins again bit by bit.
@@ -43,7 +44,8 @@ class Family(NamedTuple):
     Attributes:
       name: what config.json calls them.
       style: the fields of our model that are the same in all of them.
-      fields: config.json -> the fields that are its own. Raises UserError for a value that ours has no field for.
+      fields: config.json -> the fields that are its own, PART.NAME those of a part of the model. Raises UserError for
+        a value that ours has no field for.
       config: (our model, id that ends a text or None) -> config.json.
       rows: our model -> its rows.
       aliases: (our model) -> {tensor that a file may have beside: the tensor that it must be equal to}.
@@ -66,8 +68,8 @@ class Family(NamedTuple):
 
 
 def setting(model: Any, name: str) -> Any:
-    """A field of the model, or what it stands for where it is None."""
-    value = getattr(model, name)
+    """A field of the model, or of a part of it (PART.NAME), or what it stands for where it is None."""
+    value = functools.reduce(lambda part, field: getattr(part, field, None), name.split("."), model)
     return DERIVED[name](model) if value is None and name in DERIVED else value
 
 

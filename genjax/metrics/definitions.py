@@ -58,6 +58,15 @@ LIKELIHOODS = {
     ),
     "image_nll": _lower("nats a token of the picture's code, given its text or class, as DALL-E has them"),
     "text_nll": _lower("nats a token of the caption, its end included"),
+    "caption_nll": _lower("nats a token of the caption given its picture, its end included"),
+    "image_to_caption_rK": _higher(
+        "R@K: the share of pictures with fewer than K other captions, among the different ones of `pairs_count` "
+        "examples, at least as near as their own"
+    ),
+    "caption_to_image_rK": _higher(
+        "R@K: the share of different captions with fewer than K pictures of other captions, among `pairs_count` "
+        "examples, at least as near as the nearest of their own"
+    ),
     "mse": _lower("the mean square error of reconstructions, of pixel values in [-1, 1]"),
     "mse_db": _higher("dB: the peak signal-to-noise ratio of `mse`, 10 log10(4 / mse)"),
     "codebook_use": _higher("the share of a codebook's codes that the validation split takes at least once"),

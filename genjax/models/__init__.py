@@ -19,8 +19,8 @@ from genjax.models.gan import (
 )
 from genjax.models.hmm import HMM, CategoricalEmission, GaussianEmission, MixtureEmission, PoissonEmission
 from genjax.models.language import BERT, GPT, RecurrentLM, TextClassifier, Translation
-from genjax.models.multimodal import DALLE, Multiview, Text2Image
-from genjax.models.vae import VAE, VQVAE
+from genjax.models.multimodal import DALLE, CrossModal, MaskGIT, Multiview, Text2Image
+from genjax.models.vae import VAE, VQVAE, Adversarial
 from genjax.networks import (
     DCGAN,
     MLPGAN,
@@ -29,6 +29,7 @@ from genjax.networks import (
     DenseAutoencoder,
     DiTConfig,
     PatchGAN,
+    Perceptual,
     PixUNet,
     R3GANConfig,
     ResNet,
@@ -60,11 +61,13 @@ __all__ = [
     "VAE",
     "VAEGAN",
     "VQVAE",
+    "Adversarial",
     "CategoricalEmission",
     "Classifier",
     "Codes",
     "ConvAutoencoder",
     "ConvClassifier",
+    "CrossModal",
     "CycleGAN",
     "DataSpec",
     "DenseAutoencoder",
@@ -82,10 +85,12 @@ __all__ = [
     "LoRA",
     "LossOutput",
     "Mask",
+    "MaskGIT",
     "MixtureEmission",
     "Model",
     "Multiview",
     "PatchGAN",
+    "Perceptual",
     "Pix2Pix",
     "PixUNet",
     "Pixels",

@@ -196,18 +196,16 @@ class Model:
     def update(
         self, turn: str, params: Params, state: Tree, sums: Tree, rows: Tree, *, step: Array
     ) -> tuple[Params, Tree]:
-        """Runs once a turn, after the optimizer, on what `loss` left in `sums` and `rows` of the whole batch.
-
-        Codebooks by moving averages, replay pools, constraint sets such as WGAN's clipping, EM. Only the entries that
-        the turn trains may change in `params`.
-        """
+        """Runs once a turn, after the optimizer, on what `loss` left in `sums` and `rows` of the whole batch: codebooks
+        by moving averages, replay pools, constraint sets such as WGAN's clipping, EM. Only the entries that the turn
+        trains may change in `params`."""
         return params, state
 
     # How good it is.
 
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
-        """Metrics over a validation batch; rows where `valid` is False count nothing. A total may be an array, such as a
-        histogram, if `finalize` makes numbers of it."""
+        """Metrics over a validation batch; rows where `valid` is False count nothing. A total may be an array, such as
+        a histogram, if `finalize` makes numbers of it."""
         raise NotImplementedError
 
     def follow(self, params: Params, state: Tree, batch: Batch, key: Array) -> tuple[dict[str, Term], Tree]:
@@ -215,8 +213,8 @@ class Model:
         return self.evaluate(params, state, batch, key), {}
 
     def finalize(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity. `count` says over how many
-        examples or tokens the first of them is."""
+        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity. `count` says over how
+        many examples or tokens the first of them is."""
         return metrics
 
     def score(self, params: Params, state: Tree, batch: Batch) -> Array:

@@ -6,6 +6,7 @@ from genjax.networks.classifier import ConvClassifier
 from genjax.networks.dit import DiTConfig, dit
 from genjax.networks.gan import DCGAN, MLPGAN, GANConfig
 from genjax.networks.patch import PatchGAN
+from genjax.networks.perceptual import Perceptual
 from genjax.networks.pix_unet import PixUNet
 from genjax.networks.r3gan import R3GANConfig
 from genjax.networks.resnet import ResNet
@@ -26,6 +27,7 @@ __all__ = [
     "DiTConfig",
     "GANConfig",
     "PatchGAN",
+    "Perceptual",
     "PixUNet",
     "R3GANConfig",
     "ResNet",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -33,7 +34,12 @@ class AutoencoderConfig:
     """Base of the configurations: a VAE asks its network for these members, and for no others.
 
     The modules take labels (B,) int32 where `classes` is not 0, and compute in `dtype`.
+
+    Attributes:
+      last_kernel: path of the last layer's kernel in the decoder; () where it has none of its own.
     """
+
+    last_kernel: ClassVar[tuple[str, ...]] = ()
 
     def latent_shape(self, image_shape: tuple[int, int, int], latent: int) -> Shape:
         """The shape of one example's z: (latent,), or (h, w, latent) where z keeps the picture's layout.

@@ -36,19 +36,25 @@ class ConvClassifier:
 
 
 class ConvClassifierNetwork(nn.Module):
-    """(B, H, W, C) -> ((B, features), (B, classes)), float32; without classes the logits are None."""
+    """(B, H, W, C) -> ((B, features), (B, classes)), float32; without classes the logits are None.
+
+    With `layers`, a list of its convolutions' outputs (B, h, w, D) before each maximum, of pictures of any size.
+    """
 
     config: ConvClassifier
     classes: int
     dtype: str | None = None
 
     @nn.compact
-    def __call__(self, x_BHWC: Array, index_B: Array | None = None) -> tuple[Array, Array | None]:
-        he, x = nn.initializers.he_normal(), x_BHWC
+    def __call__(self, x_BHWC: Array, index_B: Array | None = None, *, layers: bool = False):
+        he, x, hidden = nn.initializers.he_normal(), x_BHWC, []
         for width in self.config.widths:
             for _ in range(2):
                 x = nn.relu(nn.Conv(width, (3, 3), dtype=self.dtype, kernel_init=he)(x))
+            hidden.append(x)
             x = nn.max_pool(x, (2, 2), (2, 2))
+        if layers:
+            return hidden
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(self.config.features, dtype=self.dtype, kernel_init=he)(x)
         x = nn.relu(nn.LayerNorm(use_scale=False, use_bias=False, dtype=self.dtype)(x))  # for kernels: of scale 1

@@ -46,16 +46,22 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """(B, 224, 224, 3) in about [-1, 1] -> (features (B, 1280), logits (B, 1000) of ImageNet's classes)."""
+    """(B, 224, 224, 3) in about [-1, 1] -> (features (B, 1280), logits (B, 1000) of ImageNet's classes).
+
+    With `layers`, a list of what each stage puts out (B, h, w, D), of pictures of any size.
+    """
 
     @nn.compact
-    def __call__(self, x: Array) -> tuple[Array, Array]:
+    def __call__(self, x: Array, *, layers: bool = False):
         x = nn.relu6(FrozenBatchNorm(name="_bn0")(nn.Conv(32, (3, 3), (2, 2), use_bias=False, name="_conv_stem")(x)))
-        number = 0
+        number, hidden = 0, [x]
         for repeats, kernel, stride, expansion, features in STAGES:
             for first in (True, *[False] * (repeats - 1)):
                 x = Block(kernel, stride if first else 1, expansion, features, name=f"_blocks.{number}")(x)
                 number += 1
+            hidden.append(x)
+        if layers:
+            return hidden
         x = nn.relu6(FrozenBatchNorm(name="_bn1")(nn.Conv(1280, (1, 1), use_bias=False, name="_conv_head")(x)))
         features_BF = x.mean((1, 2))
         return features_BF, nn.Dense(1000, name="_fc")(features_BF)

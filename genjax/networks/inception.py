@@ -116,27 +116,30 @@ def block_e(maximum: bool, name: str) -> Branches:
 class Inception(nn.Module):
     """(B, 299, 299, 3) in [-1, 1] -> (features (B, 2048), logits (B, 1008) without their bias, as the scores have it).
 
-    With `inner`, a dict of what comes before: the means over positions of the first blocks, by their channels.
+    With `inner`, a dict of what comes before: the means over positions of the first blocks, by their channels. With
+    `layers`, a list of those blocks themselves (B, h, w, D), of pictures of 75 pixels a side or more.
     """
 
     @nn.compact
-    def __call__(self, x: Array, inner: bool = False):
+    def __call__(self, x: Array, inner: bool = False, *, layers: bool = False):
         x = Convolution(32, THREE, 2, valid=True, name="Conv2d_1a_3x3")(x)
         x = Convolution(32, THREE, valid=True, name="Conv2d_2a_3x3")(x)
         x = Convolution(64, THREE, name="Conv2d_2b_3x3")(x)
         x = nn.max_pool(x, THREE, (2, 2))
-        means = {"64": x.mean((1, 2))}
+        blocks = {"64": x}
         x = Convolution(80, name="Conv2d_3b_1x1")(x)
         x = Convolution(192, THREE, valid=True, name="Conv2d_4a_3x3")(x)
         x = nn.max_pool(x, THREE, (2, 2))
-        means["192"] = x.mean((1, 2))
+        blocks["192"] = x
         for name, pooled in (("Mixed_5b", 32), ("Mixed_5c", 64), ("Mixed_5d", 64)):
             x = block_a(pooled, name)(x)
         double = (("branch3x3dbl_1", 64, ONE), ("branch3x3dbl_2", 96, THREE), ("branch3x3dbl_3", 96, THREE))
         x = Reduction(((("branch3x3", 384, THREE),), double), name="Mixed_6a")(x)
         for name, width in (("Mixed_6b", 128), ("Mixed_6c", 160), ("Mixed_6d", 160), ("Mixed_6e", 192)):
             x = block_c(width, name)(x)
-        means["768"] = x.mean((1, 2))
+        blocks["768"] = x
+        if layers:
+            return list(blocks.values())
         first = (("branch3x3_1", 192, ONE), ("branch3x3_2", 320, THREE))
         second = [("branch7x7x3_1", 192, ONE), ("branch7x7x3_2", 192, WIDE), ("branch7x7x3_3", 192, HIGH)]
         x = Reduction((first, (*second, ("branch7x7x3_4", 192, THREE))), name="Mixed_7a")(x)
@@ -144,7 +147,9 @@ class Inception(nn.Module):
         x = block_e(True, "Mixed_7c")(x)
         features_BF = x.mean((1, 2))
         logits_BK = nn.Dense(1008, use_bias=False, name="fc")(features_BF)
-        return (features_BF, logits_BK, means) if inner else (features_BF, logits_BK)
+        if not inner:
+            return features_BF, logits_BK
+        return features_BF, logits_BK, {name: block.mean((1, 2)) for name, block in blocks.items()}
 
 
 def resize_as_tensorflow_1(x_BHWC: Array, size: int = SIZE) -> Array:

@@ -7,6 +7,7 @@ The layers are those of the paper's code and of `AutoencoderKL` of diffusers, on
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -34,6 +35,8 @@ class SpatialAutoencoder(AutoencoderConfig):
     latent_convs: bool = (
         True  # a 1x1 convolution on both sides of z: Stable Diffusion 1 and 2 have them, 3 and Flux not
     )
+
+    last_kernel: ClassVar = ("conv_out", "kernel")
 
     def __post_init__(self):
         require_widths(self)

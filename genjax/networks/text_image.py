@@ -71,10 +71,14 @@ class Sequence:
 
 
 class TextImageDecoder(nn.Module):
-    """Ids to the logits of the next ones. Tokens of the picture have a learned row and a learned column."""
+    """Ids to the logits of the next ones. Tokens of the picture have a learned row and a learned column.
+
+    Without `causal` every token sees all others, and the logits at a token of the picture are for its own id.
+    """
 
     config: Config
     sequence: Sequence
+    causal: bool = True
 
     @nn.compact
     def __call__(
@@ -98,7 +102,7 @@ class TextImageDecoder(nn.Module):
         x_BTD = jnp.take(constrain(table_VD, "tensor", None), tokens_BT, axis=0) + places_TD.astype(table_VD.dtype)
         x_BTD = constrain(Dropout(c.dropout)(x_BTD, index_B), BATCH, None, None)
         blocks = stacked(Block, layers=c.layers, remat=c.remat, unroll=c.unroll or 1)(c, name="blocks")
-        shared = Shared(Mask(causal=True, start=None if cache is None else start), index_B)
+        shared = Shared(Mask(causal=self.causal, start=None if cache is None else start), index_B)
         (x_BTD, cache), _ = blocks((x_BTD, cache), jnp.arange(c.layers), shared)
         x_BTD = norm(c, "final_norm")(x_BTD)
         if c.tied:

@@ -15,7 +15,7 @@ from genjax.files import read_json, require_file, write_atomic
 from genjax.interop.family import Family, differing, to_ours, to_theirs
 from genjax.models.base import Model, Params
 from genjax.runs import checksums
-from genjax.runs.weights import write_arrays
+from genjax.runs.weights import STATE, write_arrays
 
 __all__ = ["export_folder", "read_folder"]
 
@@ -23,7 +23,9 @@ CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
 
 def read_folder(folder: Path, model: Model) -> Params:
-    """The params of `model` that a folder holds, float32. Every tensor of it has a place in them, or is refused.
+    """The params of `model` that a folder holds, float32, and what it holds of the state, as "state:ENTRY".
+
+    Every tensor of it has a place in them, or is refused.
 
     Raises:
       UserError: it is missing or damaged, of an architecture or with fields that the model does not have, lacks a
@@ -50,10 +52,11 @@ def export_folder(model: Model, state: TrainState, folder: Path, tokenizer: Toke
     Raises:
       UserError: no family has such a model (the first field that differs is named for each); it cannot be written.
     """
-    model, params, _ = model.merged(*averaged(state))
+    model, params, model_state = model.merged(*averaged(state))
     end = tokenizer.end_of_text if tokenizer else None
     family, config = _exported(model, end)
-    tensors = to_theirs(family, model, params, getattr(model, "layers", 0))
+    arrays = {**params, **{STATE + entry: tree for entry, tree in model_state.items()}}
+    tensors = to_theirs(family, model, arrays, getattr(model, "layers", 0))
     files = [
         write_atomic(folder / CONFIG, json.dumps(config, indent=2).encode()),
         write_arrays(tensors, folder / family.file, {"format": "pt"}),

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from genjax.errors import UserError
 from genjax.pixels import to_bytes
 
-__all__ = ["GAP", "WIDTH", "beside", "gif", "image_grid", "png", "recoded"]
+__all__ = ["GAP", "WIDTH", "beside", "image_grid", "png", "recoded"]
 
 GAP, WIDTH = 2, 400  # pixels: between images, and the least width of a grid
 CAPTION, FONT, LINES = 120, 11, 3  # the least width of a picture with a caption, its letters' size, its most lines
@@ -77,14 +77,6 @@ def recoded(data: bytes, suffix: str) -> bytes:
         return data
     picture, buffer = Image.open(io.BytesIO(data)).convert("RGB"), io.BytesIO()
     picture.save(buffer, Image.registered_extensions()[suffix], quality=92)
-    return buffer.getvalue()
-
-
-def gif(images_NKHWC: np.ndarray) -> bytes:
-    """The film of N frames of K pictures side by side, 15 frames a second, over and over; values in [-1, 1]."""
-    frames = [Image.fromarray(image_grid(image[None], columns=1)) for image in images_NKHWC]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=1000 / 15, loop=0)
     return buffer.getvalue()
 
 

@@ -11,12 +11,14 @@ from genjax.engine.averages import EMA
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState, averaged
 from genjax.errors import UsageError, UserError, visible
+from genjax.metrics.features import extractor_weights
 from genjax.models.base import Model, Params, Tree
 from genjax.runs import checkpoint
 from genjax.runs.foreign import read_folder
 from genjax.runs.restore import TOKENIZER, open_run
-from genjax.runs.sources import Source, match, parse
-from genjax.runs.weights import WEIGHTS, load_safetensors, metadata
+from genjax.runs.sources import NOWHERE, Source, match, parse
+from genjax.runs.weights import STATE, WEIGHTS, load_safetensors, metadata
+from genjax.spec import Codes, Field
 
 __all__ = ["initialize_from", "load_weights", "tokenizer_for"]
 
@@ -33,7 +35,10 @@ def initialize_from(
     params, model_state = dict(state.params), dict(state.model_state)
     ema = EMA(dict(state.ema.params), dict(state.ema.state), state.ema.power)
     for source in map(parse, sources):
-        loaded, loaded_state = load_weights(source, engine.model)
+        if source.features:
+            loaded, loaded_state = _features(source, params), {}
+        else:
+            loaded, loaded_state = load_weights(source, engine.model)
         _require_tokenizer(source.path, tokenizer)
         names = match(source, params | model_state, loaded | loaded_state)
         if missing := [name for name in params if source.mine and source.covers(name) and name not in names]:
@@ -59,14 +64,29 @@ def load_weights(source: Source, model: Model) -> tuple[Params, Tree]:
       UserError: it is missing, cannot be read, or is another library's and not of `model`.
     """
     if source.foreign:
-        return read_folder(source.path, model.part(source.mine)), {}
+        params = read_folder(source.path, model.part(source.mine))
+        state = {name.removeprefix(STATE): params.pop(name) for name in list(params) if name.startswith(STATE)}
+        return params, state
     if source.path.suffix == ".safetensors":
         return load_safetensors(source.path)
     opened = open_run(source.path)
+    if source.mine and isinstance(mine := model.part(source.mine).code, Codes):
+        _require_codes(source, mine, opened.engine.model.part(source.theirs).code)
     params, state = averaged(opened.state)
     if params.keys() <= model.networks().keys():
         return params, state
     return opened.engine.model.merged(params, state)[1:]
+
+
+def _features(source: Source, params: Params) -> Params:
+    """What the entry `source.mine` takes of an extractor's network, by the extractor's name."""
+    if source.mine not in params:
+        raise UsageError(f"--train.init-from {source}: say which entry it is for, such as perceptual={source}")
+    try:
+        file = None if source.path == NOWHERE else source.path
+        return {source.theirs: extractor_weights(source.theirs, file, params[source.mine])}
+    except UserError as error:
+        raise type(error)(f"--train.init-from {source}: {error}") from None
 
 
 def tokenizer_for(out: Path, init_from: tuple[str, ...]) -> Tokenizer | None:
@@ -80,7 +100,7 @@ def tokenizer_for(out: Path, init_from: tuple[str, ...]) -> Tokenizer | None:
     if checkpoint.steps(out):
         runs = [out]
     else:
-        paths = [source.path for source in map(parse, init_from)]
+        paths = [source.path for source in map(parse, init_from) if not source.features]
         runs = [path.parent if path.name == WEIGHTS else path for path in paths]
     found = {run: load_tokenizer(run) for run in runs if (run / TOKENIZER).exists()}
     for run, tokenizer in found.items():
@@ -97,6 +117,16 @@ def _require_tokenizer(place: Path, tokenizer: Tokenizer | None) -> None:
         raise UsageError(
             f"--train.init-from: '{place}' was trained with another tokenizer than that of this data, whose ids mean "
             "other text: name the run directory itself, whose tokenizer is then taken"
+        )
+
+
+def _require_codes(source: Source, mine: Codes, theirs: Field | None) -> None:
+    """A first stage of pictures of another size, or with other ids, may have weights of the same shapes."""
+    if mine != theirs:
+        makes = f"{theirs.describe()} of {theirs.image.describe()}" if isinstance(theirs, Codes) else "no ids"
+        raise UserError(
+            f"--train.init-from {source}: it makes {makes}, and {source.mine} here makes {mine.describe()} of "
+            f"{mine.image.describe()}: take a run on this data, with the fields of --model.first-stage"
         )
 
 

@@ -66,7 +66,7 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         environment_of=environment,
         devices=_devices(environment),
         step=max((record["step"] for record in records), default=0),
-        speeds={name: float(np.median(curves[name][1])) for name in SPEEDS if name in curves},
+        speeds={name: float(np.median(curves[name][1])) for name in (*SPEEDS, "mfu") if name in curves},
         started=environment.get("started"),
         memory=_memory(environment),
         compile_seconds=environment.get("compile_seconds"),
@@ -199,6 +199,16 @@ def _charts(curves: dict, missing: dict, best: str | None, best_step: int | None
     if SPEEDS[0] in alone:
         others.append(chart("Speed", {"": alone.pop(SPEEDS[0])}, "steps/s", zero=True))
         alone.pop(SPEEDS[1], None)  # the same curve, times the batch size
+    if "mfu" in alone:
+        others.append(
+            chart(
+                "MFU: the share of the devices' peak that the model's FLOPs take",
+                {"": alone.pop("mfu")},
+                "MFU",
+                zero=True,
+            )
+        )
+    alone.pop("peak_memory_bytes", None)  # it only grows: the last one stands at the top of the page
     others += [chart(metric, {metric: name}, metric) for metric, name in alone.items()]
     sections = {"Training": training, "Validation": validated, "Optimization and speed": others}
     return {title: charts for title, charts in sections.items() if charts}

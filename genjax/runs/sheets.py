@@ -11,7 +11,8 @@ from genjax.errors import UsageError
 from genjax.files import write_atomic
 from genjax.models.base import Layout
 from genjax.runs.chains import chain_picture
-from genjax.runs.grids import beside, gif, image_grid, png, recoded
+from genjax.runs.films import FILMS, film
+from genjax.runs.grids import beside, image_grid, png, recoded
 from genjax.runs.heat_maps import heat_maps
 from genjax.spec import Field, Image, Label, States, Tokens
 
@@ -44,7 +45,7 @@ def save_outputs(
     layout: Layout = Layout(),
     tokenizer: Any = None,
 ) -> list[Path]:
-    """Writes samples in the format of the suffix: a picture, .gif (a film), .txt (words alone), or .npz (raw arrays).
+    """Writes samples in the format of the suffix: pictures, .gif or .mp4 (films), .txt (words), or .npz (raw arrays).
 
     Args:
       outputs: as `Model.sample` returned them.
@@ -80,8 +81,9 @@ def save_outputs(
     files = {path: pictures}
     if len(pictures) > 1 and not layout.beside:
         files = {path.with_name(f"{path.stem}-{name}{path.suffix}"): (name,) for name in pictures}
-    if path.suffix == ".gif":
-        return [write_atomic(path, gif(beside([arrays[name] for name in pictures])))]
+    if path.suffix in FILMS:
+        frames = [image_grid(image[None], columns=1) for image in beside([arrays[name] for name in pictures])]
+        return [write_atomic(path, film(frames, path.suffix))]
     grids = {}
     for file, names in files.items():
         grids[file] = image_grid(beside([arrays[name] for name in names]), layout.columns, captions)
@@ -133,7 +135,7 @@ def _shown(
 def _suffixes(shown: Mapping[str, Field]) -> list[str]:
     """The formats that there are for fields of these kinds, the best one first."""
     pictures = [isinstance(kind, Image | States) for kind in shown.values()]
-    return [*PICTURES, ".gif"] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
+    return [*PICTURES, *FILMS] * any(pictures) + [".txt"] * (not all(pictures)) + [".npz"]
 
 
 def field_texts(name: str, arrays: Mapping[str, np.ndarray], field: Field, tokenizer: Any) -> list[str]:

@@ -4,7 +4,8 @@ RUN                 the entries of the same name; else, where the names here hav
 MINE=RUN            the entry MINE, or all entries MINE.NAME, from RUN's NAME
 MINE=RUN:THEIRS     from RUN's entry THEIRS, or its entries THEIRS.NAME
 
-RUN may be a run directory, a .safetensors file, or hf:FOLDER, what transformers or diffusers have saved.
+RUN may be a run directory, a .safetensors file, hf:FOLDER, what transformers or diffusers have saved, or
+features:EXTRACTOR[:FILE], the network of an extractor of features, named as `--features` does.
 """
 
 from collections.abc import Collection
@@ -15,9 +16,12 @@ from genjax.errors import UsageError
 from genjax.experiment import Experiment
 from genjax.files import absolute
 
-__all__ = ["Source", "check_sources", "match", "parse", "require_weights"]
+__all__ = ["NOWHERE", "Source", "check_sources", "match", "parse", "require_weights"]
 
-FOREIGN = "hf:"
+FOREIGN, FEATURES = "hf:", "features:"
+
+
+NOWHERE = Path()
 
 
 class Source(NamedTuple):
@@ -27,8 +31,12 @@ class Source(NamedTuple):
     path: Path
     theirs: str
     foreign: bool = False  # of another library
+    features: bool = False  # of the extractor `theirs`; the path is that of its file, or of none
 
     def __str__(self) -> str:
+        if self.features:
+            file = f":{self.path}" * (self.path != NOWHERE)
+            return f"{self.mine}{'=' * bool(self.mine)}{FEATURES}{self.theirs}{file}"
         place = f"{FOREIGN * self.foreign}{self.path}"
         return f"{self.mine}{'=' * bool(self.mine)}{place}{':' * bool(self.theirs)}{self.theirs}"
 
@@ -42,6 +50,9 @@ def parse(source: str) -> Source:
     mine, equals, place = source.partition("=")
     if not equals or Path(source).exists():
         mine, place = "", source
+    if place.startswith(FEATURES):
+        name, _, file = place.removeprefix(FEATURES).partition(":")
+        return Source(mine, Path(absolute(file)) if file else NOWHERE, name, features=True)
     foreign = place.startswith(FOREIGN)
     place = place.removeprefix(FOREIGN)
     path, colon, theirs = place.rpartition(":")
@@ -92,7 +103,8 @@ def require_weights(experiment: Experiment) -> None:
     if missing := sorted(entry for entry in untrained if not any(source.covers(entry) for source in sources)):
         prefix = missing[0].rpartition(".")[0]
         raise UsageError(
-            f"{', '.join(missing)}: frozen, and so must come trained: --train.init-from {prefix or missing[0]}=RUN"
+            f"{', '.join(missing)}: frozen, and so must come trained: --train.init-from {prefix or missing[0]}=RUN (or "
+            "hf:FOLDER, or features:EXTRACTOR)"
         )
 
 

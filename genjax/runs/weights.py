@@ -17,7 +17,7 @@ from genjax.files import require_file
 from genjax.models.base import Model, Params, Tree
 from genjax.runs import checksums
 
-__all__ = ["WEIGHTS", "export_weights", "load_safetensors", "metadata", "write_arrays"]
+__all__ = ["STATE", "WEIGHTS", "export_weights", "load_safetensors", "metadata", "write_arrays"]
 
 WEIGHTS = "weights.safetensors"
 STATE = "state:"  # files of genjax 0.1 have parameters only

@@ -37,6 +37,7 @@ from genjax.training.clock import Clock
 from genjax.training.outputs import REPORT_SECONDS, Outputs
 from genjax.training.progress import Progress
 from genjax.training.schedule import due, samples_due, steps_of_call
+from genjax.training.utilization import Utilization
 
 __all__ = ["REPORT_SECONDS", "run_loop", "train"]
 
@@ -118,7 +119,7 @@ class _Session:
         train = self.experiment.train
         with self.clock("start"):
             state = self._start()
-            self.evaluation = Evaluation(self.engine, self.dataset)
+            self.evaluation, self.utilization = Evaluation(self.engine, self.dataset), Utilization(self.engine)
             self.outputs = Outputs(self.engine, self.dataset, self.out, self.progress, self.clock)
         start = self.saved
         if start:
@@ -229,6 +230,7 @@ class _Session:
             means = {name: float(np.mean(values)) for name, values in self.window.items()}
             self.window = {}
             speed = {k: v for k, v in self.progress.speed.items() if math.isfinite(v)}
+            speed |= self.utilization(speed.get("steps_per_second"))
             speed["data_wait_fraction"] = self.clock.data_wait_fraction()
         if self.lead:
             with self.clock("log"):

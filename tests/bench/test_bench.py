@@ -12,11 +12,11 @@ import pytest
 import systems
 
 from genjax import cli, data
-from genjax.bench import devices, limits, loop, timing
+from genjax.bench import limits, loop, timing
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment
 from genjax.models import GAN, GPT, MLPGAN, VAE
-from genjax.runtime import memory_use
+from genjax.runtime import devices, memory_use
 from genjax.runtime.compilation import enable_cache
 
 FIELDS = {

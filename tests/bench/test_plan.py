@@ -11,7 +11,7 @@ import systems
 from jax.sharding import NamedSharding, PartitionSpec
 
 from genjax import cli
-from genjax.bench import devices, hlo, plan
+from genjax.bench import hlo, plan
 from genjax.bench.spec import spec_without_data
 from genjax.bench.topology import topology_devices
 from genjax.engine.engine import Engine
@@ -21,6 +21,7 @@ from genjax.models import GAN, GPT, VAE, DenseAutoencoder, Translation
 from genjax.orders import Buckets
 from genjax.recipes import load_experiment
 from genjax.runs.check import resolve
+from genjax.runtime import devices
 from genjax.spec import DataSpec, Image, Tokens
 
 

@@ -36,6 +36,15 @@ def test_a_source_is_an_entry_a_path_and_their_entry(text, mine, path, theirs, t
     assert parse(str(source)) == source
 
 
+def test_a_source_may_be_an_extractor_of_features(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text, path in (("features:digits", None), ("features:inception:w.pth", tmp_path / "w.pth")):
+        source = parse(f"perceptual={text}")
+        assert source.features and source.mine == "perceptual" and source.theirs == text.split(":")[1]
+        assert parse(str(source)) == source and (path is None or source.path == path)
+    assert match(parse("perceptual=features:digits"), ["encoder", "perceptual"], ["digits"]) == {"perceptual": "digits"}
+
+
 LATENT = ["denoiser", "first_stage.encoder", "first_stage.decoder"]
 
 MATCHES = [

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from genjax.errors import UsageError
 from genjax.metrics.features import networks, pairs, vit
 from genjax.metrics.features.base import Extractor, Jit
+from genjax.metrics.features.networks import layer_weights
 from genjax.spec import Image
 
-__all__ = ["EXTRACTORS", "Extractor", "load_extractor"]
+__all__ = ["EXTRACTORS", "Extractor", "extractor_weights", "load_extractor"]
 
 EXTRACTORS: dict[str, Callable[[Path | None, Image, Jit], Extractor]] = {
     "digits": networks.digits,
@@ -35,3 +37,16 @@ def load_extractor(choice: str, image: Image, jit: Jit = jax.jit) -> Extractor:
     if name not in EXTRACTORS:
         raise UsageError(f"--features {choice}: there is no such extractor; there are {', '.join(EXTRACTORS)}")
     return EXTRACTORS[name](Path(file).expanduser() if colon else None, image, jit)
+
+
+def extractor_weights(name: str, file: Path | None, shapes: Any) -> Any:
+    """Those parameters of an extractor's network that `shapes`, a tree of some of its layers, has.
+
+    Raises as `load_extractor`; UsageError too for an extractor whose layers are not compared.
+    """
+    layered = ("digits", "classifier", "efficientnet_lite0", "inception")
+    if name not in layered:
+        raise UsageError(f"features:{name}: there is no such extractor with layers; there are {', '.join(layered)}")
+    if file is None and name != "digits":
+        EXTRACTORS[name](None, Image(1, 1, 1), jax.jit)  # it says where its weights are
+    return layer_weights(name, file, shapes)

@@ -22,6 +22,7 @@ __all__ = [
     "digits",
     "efficientnet_lite0",
     "inception_2015",
+    "layer_weights",
     "random",
     "to_range",
     "trained",
@@ -77,6 +78,20 @@ def trained(name: str, file: Path, image: Image) -> tuple[nn.Module, Any, int]:
     classes = arrays["Dense_1/kernel"].shape[1]
     network = config.build(classes)
     return network, fitted(_shapes(network, image.shape), arrays, file, "a Classifier"), classes
+
+
+def layer_weights(name: str, file: Path | None, shapes: Any) -> Any:
+    """The parameters of the layers in `shapes`; `file` may be None for the shipped digits alone.
+
+    Raises UserError as `fitted`.
+    """
+    file = file or DIGITS
+    arrays = read_arrays(file)
+    if name in ("digits", "classifier"):
+        arrays = {key.removeprefix(ENTRY): x for key, x in arrays.items() if key.startswith(ENTRY)}
+    else:
+        arrays = as_in_pytorch(shapes, arrays)
+    return fitted(shapes, arrays, file, name)
 
 
 def random(file: Path | None, image: Image, jit: Jit) -> Extractor:

@@ -23,7 +23,7 @@ __all__ = ["KL_F8", "Latents", "Pixels", "Space"]
 KL_F8 = VAE(
     network=SpatialAutoencoder(widths=(128, 256, 512, 512), blocks=2),
     latent=4,
-    likelihood="gaussian",
+    likelihood="l1",
     beta=1e-6,
     iwae_samples=1,
 )

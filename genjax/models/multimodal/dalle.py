@@ -17,7 +17,6 @@ from genjax.models.base import (
     Batch,
     Layout,
     LossOutput,
-    Model,
     Params,
     Term,
     Tree,
@@ -26,11 +25,11 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
-from genjax.models.first_stage import own, prefixed
+from genjax.models.first_stage import prefixed
 from genjax.models.language.gpt import cross_entropy
+from genjax.models.multimodal.coded import Coded
 from genjax.models.multimodal.dalle_options import DALLEOptions
 from genjax.models.multimodal.dalle_sampling import sample
-from genjax.models.vae.vqvae import VQVAE
 from genjax.networks import transformer
 from genjax.networks.text_image import Sequence, TextImageDecoder
 from genjax.nn import noise
@@ -42,14 +41,13 @@ __all__ = ["DALLE"]
 
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DALLE(transformer.Config, Model):
+class DALLE(Coded):
     """Entry "decoder", one turn "next_token", and the frozen entries of the first stage, under "first_stage.".
 
     A batch holds images, which are encoded at each step, or the `tokens` that `genjax encode` wrote once. The loss is
     in nats a token: of the text's own tokens, its end included, and of the picture's, weighted.
     """
 
-    first_stage: Model = VQVAE()  # noqa: RUF009, frozen: any system whose `code` is of the kind Codes
     condition: Literal["caption", "label", "none"] | None = None  # None = the first of them that the data has
     text_weight: float = 1 / 8  # of the text's loss; the picture's has the rest (section 2.2)
     text_dropout: float = 0.1  # share of texts left out in training, for classifier-free guidance
@@ -62,8 +60,6 @@ class DALLE(transformer.Config, Model):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.positions != "learned" or self.order != "pre":
-            raise UsageError("DALLE: positions are learned, of the text and of rows and columns, and norms come first")
         if not (0 <= self.text_weight < 1 and 0 <= self.text_dropout < 1):
             raise UsageError("DALLE: text_weight and text_dropout must be in [0, 1)")
 
@@ -75,20 +71,6 @@ class DALLE(transformer.Config, Model):
     def conditional(self) -> bool:
         """On the label."""
         return self.condition == "label"
-
-    @property
-    def code(self) -> None:
-        """It is no first stage itself."""
-        return None
-
-    @property
-    def codes(self) -> Codes:
-        """The kind of the picture's ids, of a resolved model."""
-        return self.first_stage.code
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.codes.image.shape
 
     @property
     def sequence(self) -> Sequence:
@@ -108,12 +90,7 @@ class DALLE(transformer.Config, Model):
         tokens, fields = spec.fields.get("tokens"), dict(spec.fields)
         if "image" not in fields:
             fields["image"] = require(spec, "tokens", Codes, "DALLE").image
-        first_stage = dataclasses.replace(self.first_stage, dtype=self.first_stage.dtype or self.dtype)
-        first_stage = first_stage.resolve(dataclasses.replace(spec, fields=fields))
-        if not isinstance(first_stage.code, Codes):
-            raise UserError(
-                f"DALLE needs a first stage whose codes are ids, such as VQVAE; {type(first_stage).__name__} has others"
-            )
+        first_stage = self.resolved_first_stage(dataclasses.replace(spec, fields=fields))
         if isinstance(tokens, Codes) and "image" not in spec.fields and tokens != first_stage.code:
             raise UserError(
                 f"the data holds {tokens.describe()}, and --model.first-stage makes {first_stage.code.describe()}: "
@@ -133,28 +110,13 @@ class DALLE(transformer.Config, Model):
         require_agreement(self, context=s.length, vocabulary=s.vocabulary)
         return dataclasses.replace(resolved, context=s.length, vocabulary=s.vocabulary)
 
-    def on(self, platform: str) -> "DALLE":
-        return dataclasses.replace(super().on(platform), first_stage=self.first_stage.on(platform))
-
-    @property
-    def stack(self) -> "DALLE":
-        return self
-
-    def with_stack(self, **fields) -> "DALLE":
-        return dataclasses.replace(self, **fields)
-
-    def part(self, name: str) -> Model:
-        return self.first_stage if name == "first_stage" else self
-
     def networks(self) -> dict[str, nn.Module]:
         return {"decoder": TextImageDecoder(self, self.sequence), **prefixed(self.first_stage.networks())}
 
     def init(self, key: Array, spec: DataSpec, batch_size: int = 1) -> tuple[Params, Tree]:
-        first_key, key = jax.random.split(key)
-        images = dataclasses.replace(spec, fields={**spec.fields, "image": Image(*self.image_shape)})
-        params, state = self.first_stage.init(first_key, images, batch_size)
+        key, params, state = self.init_first_stage(key, spec, batch_size)
         decoder = self.networks()["decoder"].init(key, jnp.zeros((1, 1), jnp.int32))["params"]
-        return {"decoder": decoder, **prefixed(params)}, prefixed(state)
+        return {"decoder": decoder, **params}, state
 
     # How it learns.
 
@@ -169,12 +131,6 @@ class DALLE(transformer.Config, Model):
             return conditions["label"][:, None], jnp.ones((rows,), jnp.int32)
         words_BS = conditions["caption"]
         return words_BS, conditions.get("caption_length", jnp.full((rows,), words_BS.shape[1]))
-
-    def ids(self, params: Params, state: Tree, batch: Batch, key: Array) -> Array:
-        """(B, T) the picture's ids, from 0 on."""
-        if "tokens" in batch:
-            return batch["tokens"]
-        return self.first_stage.encode(own(params), own(state), batch, key)
 
     def nats(
         self, params: Params, state: Tree, batch: Batch, key: Array, *, train: bool

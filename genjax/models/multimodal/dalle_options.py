@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from genjax.errors import UsageError, visible
-from genjax.models.base import Given, LabelOptions
+from genjax.models.base import Given, LabelOptions, SampleOptions
 from genjax.spec import Tokens
 
 if TYPE_CHECKING:
     from genjax.models.base import Model
 
-__all__ = ["DALLEOptions", "captions_of"]
+__all__ = ["DALLEOptions", "DrawOptions", "captions_of"]
 
 
 @dataclasses.dataclass(frozen=True)
-class DALLEOptions(LabelOptions):
+class DrawOptions(SampleOptions):
     """How a picture's ids are drawn. Without `prompt`, pictures are made from the captions of validation examples."""
 
     prompt: tuple[str, ...] = ()  # captions, in turn
@@ -25,8 +25,6 @@ class DALLEOptions(LabelOptions):
     temperature: float = 1.0  # 0 = always the likeliest
     top_k: int = 0  # only the k likeliest; 0 = all
     top_p: float = 1.0  # only the likeliest that together reach this probability; 1 = all
-    init: str | None = None  # an image file, whose upper part is kept
-    keep: float = 0.5  # share of the init image's rows
 
     def __post_init__(self):
         if not 0 <= self.temperature < math.inf:
@@ -35,18 +33,34 @@ class DALLEOptions(LabelOptions):
             raise UsageError("--top-k must not be negative, and --top-p above 0 and at most 1")
         if not math.isfinite(self.guidance):
             raise UsageError(f"--guidance {self.guidance}: must be a finite number")
+
+    def conditions(self, model: "Model", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
+        """Captions, where they are given."""
+        arrays, options = super().conditions(model, given, num)
+        if self.prompt:
+            arrays |= captions_of(self.prompt, given, num)
+        return arrays, dataclasses.replace(options, prompt=())
+
+
+@dataclasses.dataclass(frozen=True)
+class DALLEOptions(DrawOptions, LabelOptions):
+    """Of a model of captions, of classes, or of pictures alone."""
+
+    init: str | None = None  # an image file, whose upper part is kept
+    keep: float = 0.5  # share of the init image's rows
+
+    def __post_init__(self):
+        super().__post_init__()
         if not 0 < self.keep < 1:
             raise UsageError(f"--keep {self.keep}: must be between 0 and 1")
 
     def conditions(self, model: "Model", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         """Labels; captions and the init image where they are given."""
         arrays, options = super().conditions(model, given, num)
-        if self.prompt:
-            arrays |= captions_of(self.prompt, given, num)
         if self.init:
             image = given.image(self.init, "--init", model.image_shape)
             arrays["init"] = np.broadcast_to(image, (num, *image.shape))
-        return arrays, dataclasses.replace(options, prompt=(), init=None)
+        return arrays, dataclasses.replace(options, init=None)
 
 
 def captions_of(prompts: tuple[str, ...], given: Given, num: int) -> dict[str, np.ndarray]:

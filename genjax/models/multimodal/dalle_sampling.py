@@ -14,7 +14,21 @@ from genjax.networks import transformer
 if TYPE_CHECKING:
     from genjax.models.multimodal.dalle import DALLE
 
-__all__ = ["sample"]
+__all__ = ["sample", "told"]
+
+
+def told(
+    model: "DALLE", params: Params, state: Tree, key: Array, conditions: Batch, options: DALLEOptions
+) -> tuple[Array, Array, Array]:
+    """The texts and texts of nothing, (N, 1 + S) each, and the picture's ids (N, P) that are given, P perhaps 0."""
+    s, index_N = model.sequence, conditions["index"]
+    words_NS, length_N = model.texts(conditions)
+    known_NP = jnp.zeros((len(index_N), 0), jnp.int32)
+    if "init" in conditions:
+        known_NP = model.ids(params, state, {"index": index_N, "image": conditions["init"]}, key)
+        rows = min(max(round(options.keep * s.grid[0]), 1), s.grid[0] - 1)
+        known_NP = known_NP[:, : rows * s.grid[1]]
+    return s.texts(words_NS, length_N), s.texts(words_NS, 0 * length_N), s.first_code + known_NP
 
 
 def sample(model: "DALLE", params: Params, state: Tree, key: Array, conditions: Batch, options: DALLEOptions) -> Array:
@@ -23,14 +37,9 @@ def sample(model: "DALLE", params: Params, state: Tree, key: Array, conditions: 
     Guidance adds logits as Ho & Salimans (2022, arXiv:2207.12598) add scores: none + g (given - none).
     """
     s, guided, index_N = model.sequence, options.guidance != 1.0, conditions["index"]
-    words_NS, length_N = model.texts(conditions)
-    text_NS, empty_NS = s.texts(words_NS, length_N), s.texts(words_NS, 0 * length_N)
     encode_key, key = jax.random.split(key)
-    prompt_NP = text_NS
-    if "init" in conditions:
-        known = model.ids(params, state, {"index": index_N, "image": conditions["init"]}, encode_key)
-        rows = min(max(round(options.keep * s.grid[0]), 1), s.grid[0] - 1)
-        prompt_NP = jnp.concatenate([text_NS, s.first_code + known[:, : rows * s.grid[1]]], axis=1)
+    text_NS, empty_NS, known_NP = told(model, params, state, encode_key, conditions, options)
+    prompt_NP = jnp.concatenate([text_NS, known_NP], axis=1)
     decoder, rows = model.networks()["decoder"], len(index_N)
 
     def extend(tokens_NT: Array, cache: transformer.Caches, start: Array):

@@ -1,4 +1,4 @@
-"""p(x | z), what the decoder says of an image: Bernoulli or Gaussian, independent for every pixel."""
+"""p(x | z), what the decoder says of an image: Bernoulli, Gaussian or Laplace, independent for every pixel."""
 
 import math
 from typing import Literal
@@ -12,7 +12,7 @@ from genjax.nn import noise
 
 __all__ = ["Binarization", "Decoder", "Likelihood", "as_seen", "log_probability", "mean_of", "target_of"]
 
-Likelihood = Literal["bernoulli", "gaussian", "mse"]
+Likelihood = Literal["bernoulli", "gaussian", "mse", "l1"]
 Binarization = Literal["dynamic", "static", "none"]
 
 
@@ -57,6 +57,8 @@ def log_probability(likelihood: Likelihood, target_BHWC: Array, output_BHWC: Arr
     """(B,) log p(x | z) in nats, summed over pixels."""
     if likelihood == "bernoulli":
         per_pixel = target_BHWC * output_BHWC - jax.nn.softplus(output_BHWC)
+    elif likelihood == "l1":
+        per_pixel = -jnp.abs(target_BHWC - output_BHWC)
     else:
         per_pixel = -0.5 * jnp.square((target_BHWC - output_BHWC) * jnp.exp(-log_sigma))
         if likelihood == "gaussian":

@@ -1,11 +1,12 @@
 """Autoencoders of ids: VQ-VAE (van den Oord et al. 2017), FSQ (Mentzer et al. 2023), dVAE (Ramesh et al. 2021).
 
-They differ in their quantizer alone. Codes are grids of ids, for models that learn pictures as text.
+They differ in their quantizer alone. Codes are grids of ids, for models that learn pictures as text. With the terms of
+`Judged` it is VQGAN (Esser et al. 2021, arXiv:2012.09841).
 """
 
 import dataclasses
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -13,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.errors import UserError
+from genjax.interop.vq_model import VQ_MODEL
 from genjax.models.base import (
     Array,
     Batch,
     Layout,
     LossOutput,
-    Model,
     Params,
     SampleOptions,
     Term,
@@ -29,6 +30,7 @@ from genjax.models.base import (
     valid_rows,
 )
 from genjax.models.images import images_of
+from genjax.models.vae.judged import Judged
 from genjax.networks.autoencoder import AutoencoderConfig
 from genjax.networks.spatial_autoencoder import SpatialAutoencoder
 from genjax.nn.apply import init_networks
@@ -42,21 +44,27 @@ __all__ = ["VQVAE"]
 
 @register
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VQVAE(Model):
-    """Entries "encoder", "decoder" and, where a codebook is learned by gradient, "quantizer"; one turn, "reconstruct".
+class VQVAE(Judged):
+    """Entries "encoder", "decoder" and, where a codebook is learned by gradient, "quantizer"; the turn "reconstruct".
 
     The state "quantizer" holds a codebook that is learned by moving averages. Samples are reconstructions.
     """
 
     network: AutoencoderConfig = SpatialAutoencoder(widths=(32, 64), blocks=1)  # noqa: RUF009, frozen
     quantizer: Quantizer = VectorQuantizer()  # noqa: RUF009, frozen
+    pixel_error: Literal["mse", "l1"] = "mse"  # squared (VQ-VAE), or absolute (the code of VQGAN)
     image_shape: tuple[int, int, int] | None = None  # None = the data's
 
-    best: ClassVar = ("mse", "min")
+    families: ClassVar = (VQ_MODEL,)
+
+    @property
+    def best(self) -> tuple[str, str]:
+        """The distance that its pictures are judged by: squared errors prefer the blurred."""
+        return ("perceptual" if self.perceptual else "mse", "min")
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        return (Turn("reconstruct", trains=tuple(self.networks())),)
+        return (Turn("reconstruct", trains=tuple(self.own_networks())), *self.judges_turns)
 
     def expects(self) -> dict[str, Field]:
         return {"image": Image(*self.image_shape)} if self.image_shape else {}
@@ -68,6 +76,7 @@ class VQVAE(Model):
         if len(resolved.grid) != 2:
             network = type(self.network).__name__
             raise UserError(f"VQVAE needs a network whose codes keep the picture's layout, not {network}")
+        resolved.check_judges(shape)
         return resolved
 
     @property
@@ -76,6 +85,10 @@ class VQVAE(Model):
         return self.network.latent_shape(self.image_shape, self.quantizer.features)[:-1]
 
     def networks(self) -> dict[str, nn.Module]:
+        return {**self.own_networks(), **self.judges()}
+
+    def own_networks(self) -> dict[str, nn.Module]:
+        """Those that a reconstruction takes."""
         shape = self.image_shape or (1, 1, 1)
         networks = {
             "encoder": self.network.encoder(self.quantizer.features, dtype=self.dtype),
@@ -91,9 +104,10 @@ class VQVAE(Model):
             "decoder": (jnp.zeros((1, *self.grid, self.quantizer.channels)),),
             "quantizer": (jnp.zeros((1,), jnp.int32),),
         }
-        networks, state = self.networks(), self.quantizer.init_state(state_key)
+        networks, state = self.own_networks(), self.quantizer.init_state(state_key)
         params, _ = init_networks(networks, {name: inputs[name] for name in networks}, key)
-        return params, {"quantizer": state} if state else {}
+        judges, judges_state = self.init_judges(jax.random.fold_in(key, 1), self.image_shape)
+        return params | judges, ({"quantizer": state} if state else {}) | judges_state
 
     # How it learns.
 
@@ -112,19 +126,38 @@ class VQVAE(Model):
     def loss(
         self, turn: str, params: Params, state: Tree, batch: Batch, key: Array, *, step: Array, train: bool
     ) -> LossOutput:
-        """Equation 3 of VQ-VAE with squared errors, a mean over pixel values; the other terms are the quantizer's."""
+        """Equation 3 of VQ-VAE, errors a mean over pixel values; the quantizer has terms of its own.
+
+        With the terms of `Judged`: equations 4 to 7 of VQGAN.
+        """
         require_turn(self, turn)
-        q = self.quantized(params, state, batch, key, step=step, train=train)
-        error = jnp.square(self.pixels(params, q.code) - images_of(batch))
-        terms = {"mse": Term.mean(error)}
+        image, q = images_of(batch), self.quantized(params, state, batch, key, step=step, train=train)
+        made = self.pixels(params, q.code)
+        if turn == "discriminate":
+            return self.discriminate(params, state, image, made, train=train)
+
+        def errors(made: Array) -> dict[str, Term]:
+            error = jnp.square(made - image) if self.pixel_error == "mse" else jnp.abs(made - image)
+            return {self.pixel_error: Term.mean(error)} | self.perceived(params, image, made)
+
+        def redraw(decoder: Tree) -> Array:
+            return self.pixels({"decoder": decoder}, jax.lax.stop_gradient(q.code))
+
+        terms, metrics, sums = errors(made), {}, {"quantizer": q.sums}
         terms |= {name: Term.mean(value, scale=weight) for name, (value, weight) in q.terms.items()}
-        return LossOutput(terms, {}, state, sums=q.sums, rows=q.rows)
+        if self.adversarial:
+            more, metrics, gradients = self.deceive(params, state, made, errors, redraw, step=step, train=train)
+            terms, sums = terms | more, sums | gradients
+        return LossOutput(terms, metrics, state, sums=sums, rows=q.rows)
 
     def update(
         self, turn: str, params: Params, state: Tree, sums: Tree, rows: Tree, *, step: Array
     ) -> tuple[Params, Tree]:
+        state = self.weighed(state, sums)
+        if "quantizer" not in sums:
+            return params, state
         own = params.get("quantizer", {}), state.get("quantizer", {})
-        learned, kept = self.quantizer.update(*own, sums, rows)
+        learned, kept = self.quantizer.update(*own, sums["quantizer"], rows)
         return (
             {**params, "quantizer": learned} if learned else params,
             {**state, "quantizer": kept} if kept else state,
@@ -133,11 +166,12 @@ class VQVAE(Model):
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
         """The squared error a pixel value, and how often each code is taken: `finalize` makes two numbers of it."""
         q, valid_B = self.quantized(params, state, batch, key), valid_rows(batch)
-        image = images_of(batch)
-        error_B = jnp.square(jnp.clip(self.pixels(params, q.code), -1, 1) - image).mean((1, 2, 3))
+        image, made = images_of(batch), jnp.clip(self.pixels(params, q.code), -1, 1)
+        error_B = jnp.square(made - image).mean((1, 2, 3))
         weight_BHW = jnp.broadcast_to(valid_B[:, None, None], q.ids.shape)
         taken_K = jnp.zeros(self.quantizer.codes).at[q.ids].add(weight_BHW)
-        return {"mse": Term.mean(error_B, valid_B), "codes": Term(taken_K, weight_BHW.sum())}
+        metrics = {"mse": Term.mean(error_B, valid_B), "codes": Term(taken_K, weight_BHW.sum())}
+        return metrics | self.perceived(params, image, made, valid_B)
 
     def finalize(self, metrics: dict) -> dict[str, float]:
         """Adds the peak signal-to-noise ratio in dB, the share of codes in use, and exp of their entropy."""

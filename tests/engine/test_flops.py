@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import systems
 
-from genjax.bench.flops import kernel_flops, model_flops, model_flops_by_entry, product_flops, step_flops
-from genjax.bench.spec import abstract_batch
+from genjax.engine.batches import abstract_batch
 from genjax.engine.engine import Engine
+from genjax.engine.flops import kernel_flops, model_flops, model_flops_by_entry, product_flops, step_flops
 from genjax.engine.step import turn_period
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import (

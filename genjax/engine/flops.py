@@ -16,8 +16,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from genjax.bench.spec import abstract_batch
 from genjax.engine import state as states
+from genjax.engine.batches import abstract_batch
 from genjax.engine.step import INIT, run_key, train_step, turn_period
 from genjax.experiment import Experiment
 from genjax.models.base import Model

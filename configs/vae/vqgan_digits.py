@@ -1,0 +1,40 @@
+"""VQGAN, tiny: pictures (8x16) of one or two handwritten digits as 2x4 ids of 256, a fourth of `vqvae_digits`.
+
+    genjax train vqgan_digits
+    genjax eval runs/vqgan_digits --metrics fd swd
+
+Not measured in this form. With a discriminator of half the width at weight 0.8, which shared the decreasing rate of the
+rest and started at step 300, a run had 17.6 dB, 97% of the codes in use and a perplexity of 172 at step 600, and took
+4.6 minutes of CPU time for 775 steps (2 cores, AMD EPYC, jax 0.10.2, 2026-11-26, beside other programs); every digit
+was still itself at step 400. But its discriminator lost: the hinge loss rose to 1.00, where it tells nothing apart.
+"""
+
+from genjax.experiment import Data, EntryOptim, Eval, Experiment, Optim, Train
+from genjax.models import VQVAE, Adversarial, PatchGAN, Perceptual, SpatialAutoencoder, VectorQuantizer
+
+experiment = Experiment(
+    model=VQVAE(
+        network=SpatialAutoencoder(widths=(16, 32, 64), blocks=1),
+        quantizer=VectorQuantizer(size=256, width=16),
+        pixel_error="l1",
+        perceptual=Perceptual("classifier"),
+        adversarial=Adversarial(PatchGAN(width=64, layers=1), weight=0.2, start=250),
+    ),
+    data=Data(source="captioned_digits", tokenizer="bpe:320", context=8, batch_size=32),
+    optim=Optim(
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup_steps=50,
+        clip_norm=1.0,
+        b1=0.5,
+        entries={"discriminator": EntryOptim(learning_rate=2e-3, b1=0.5)},
+    ),
+    train=Train(
+        steps=600,
+        eval_every=200,
+        sample_every=300,
+        checkpoint_every=300,
+        init_from=("perceptual=features:digits",),
+    ),
+    eval=Eval(grid=64),
+)
