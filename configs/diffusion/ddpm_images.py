@@ -7,7 +7,9 @@ Pictures become 32x32, and are mirrored at random: `--data.flip false` where lef
 `--data.image-size 64` takes four times as long. A narrow network and dropout keep few pictures from being learned by
 heart.
 
-Not measured yet.
+Not trained to the end here. The first 1,000 of 3,000 steps on 300 emoji took 6.5 minutes of CPU time, 16 minutes beside
+three other programs (2 cores, AMD EPYC, jax 0.10.2, 2026-11-26): validation loss 0.165, and drawn are discs and blots
+of the right colours, no pictures yet.
 """
 
 from genjax.diffusion import DDPM

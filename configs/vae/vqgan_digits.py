@@ -5,8 +5,8 @@
 
 Not measured in this form. With a discriminator of half the width at weight 0.8, which shared the decreasing rate of the
 rest and started at step 300, a run had 17.6 dB, 97% of the codes in use and a perplexity of 172 at step 600, and took
-4.6 minutes of CPU time for 775 steps (2 cores, AMD EPYC, jax 0.10.2, 2026-11-26, beside other programs); every digit
-was still itself at step 400. But its discriminator lost: the hinge loss rose to 1.00, where it tells nothing apart.
+4.6 minutes of CPU time for 775 steps (2 cores, AMD EPYC, jax 0.10.2, 2026-11-26, beside other programs); most digits
+were still themselves at step 400. But its discriminator lost: the hinge loss rose to 1.00: it told nothing apart.
 """
 
 from genjax.experiment import Data, EntryOptim, Eval, Experiment, Optim, Train

@@ -13,16 +13,16 @@ not a turn, owns an optimizer and an average. A batch is a dict of arrays with a
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from genjax.errors import UsageError, UserError
 from genjax.interop.family import Family
 from genjax.models.options import Given, LabelOptions, Layout, SampleOptions
 from genjax.models.resolved import once_resolved
+from genjax.models.turns import Array, Batch, LossOutput, Params, Term, Tree, Turn
 from genjax.spec import DataSpec, Field
 
 __all__ = [
@@ -45,73 +45,6 @@ __all__ = [
 ]
 
 ROW = 8  # samples that may belong together, such as the steps of an interpolation: they are drawn in one call
-
-Array = jax.Array
-Tree = Any
-Params = dict[str, Tree]
-Batch = dict[str, Array]
-
-
-class Turn(NamedTuple):
-    """One player's move, due at every `every`-th step from step `start` on.
-
-    Attributes:
-      trains: the entries that the turn changes; every other entry stays as it is.
-      gradient: by the gradient of the loss and an optimizer; False: by `Model.update` alone, as EM does.
-    """
-
-    name: str
-    trains: tuple[str, ...]
-    every: int = 1
-    start: int = 0
-    gradient: bool = True
-
-
-class Term(NamedTuple):
-    """A number that stands for `scale * total / count`, where total and count are sums over examples (or tokens).
-
-    The step adds totals and counts over micro-batches and replicas before it divides: a term is the same number
-    however the batch is cut, also where the counts of two terms differ. `scale` must not depend on the batch.
-    """
-
-    total: Array
-    count: Array
-    scale: Array | float = 1.0
-
-    @staticmethod
-    def mean(x: Array, weight: Array | None = None, scale: Array | float = 1.0) -> "Term":
-        """scale times the mean of x, weighted by `weight` of x's shape where it is given."""
-        if weight is None:
-            return Term(jnp.sum(x), jnp.float32(x.size), scale)
-        return Term(jnp.sum(x * weight), jnp.sum(weight.astype(jnp.float32)), scale)
-
-    @property
-    def value(self) -> Array:
-        """0 where nothing counts."""
-        return self.scale * self.total / jnp.maximum(self.count, jnp.finfo(jnp.float32).tiny)
-
-
-class LossOutput(NamedTuple):
-    """What a turn computes from a batch, or from a part of it.
-
-    Attributes:
-      terms: the loss is the sum of their values. Only totals are differentiated, never counts and scales.
-      metrics: what else is logged, by name.
-      state: the model state after this (micro-)batch, the same on every replica.
-      sums: arrays added over micro-batches and replicas, for `Model.update`.
-      rows: arrays (B, ...) that `Model.update` gets for the whole batch, in its order.
-    """
-
-    terms: dict[str, Term]
-    metrics: dict[str, Term]
-    state: Tree
-    sums: Tree = {}
-    rows: Tree = {}
-
-    @property
-    def loss(self) -> Array:
-        """() of this batch alone."""
-        return sum((term.value for term in self.terms.values()), jnp.float32(0))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -196,16 +129,20 @@ class Model:
     def update(
         self, turn: str, params: Params, state: Tree, sums: Tree, rows: Tree, *, step: Array
     ) -> tuple[Params, Tree]:
-        """Runs once a turn, after the optimizer, on what `loss` left in `sums` and `rows` of the whole batch: codebooks
-        by moving averages, replay pools, constraint sets such as WGAN's clipping, EM. Only the entries that the turn
-        trains may change in `params`."""
+        """Runs once a turn, after the optimizer, on what `loss` left in `sums` and `rows` of the whole batch.
+
+        Codebooks by moving averages, replay pools, constraint sets such as WGAN's clipping, and EM live here. Only the
+        entries that the turn trains may change in `params`.
+        """
         return params, state
 
     # How good it is.
 
     def evaluate(self, params: Params, state: Tree, batch: Batch, key: Array) -> dict[str, Term]:
-        """Metrics over a validation batch; rows where `valid` is False count nothing. A total may be an array, such as
-        a histogram, if `finalize` makes numbers of it."""
+        """Metrics over a validation batch; rows where `valid` is False count nothing.
+
+        A total may be an array, such as a histogram, if `finalize` makes numbers of it.
+        """
         raise NotImplementedError
 
     def follow(self, params: Params, state: Tree, batch: Batch, key: Array) -> tuple[dict[str, Term], Tree]:
@@ -213,8 +150,10 @@ class Model:
         return self.evaluate(params, state, batch, key), {}
 
     def finalize(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity. `count` says over how
-        many examples or tokens the first of them is."""
+        """Adds what follows from the averages of `evaluate` (on the host), such as a perplexity.
+
+        `count` says over how many examples or tokens the first of them is.
+        """
         return metrics
 
     def score(self, params: Params, state: Tree, batch: Batch) -> Array:
