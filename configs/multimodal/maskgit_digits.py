@@ -12,7 +12,8 @@ distance over its features is 0.86; with --guidance 2 it is 99.5% and 1.25: the 
 digits. DALL-E has 78.7% and 1.29, with --guidance 2 97.0% and 0.82. One seed each.
 
 On a CPU it is not faster: eight passes over all ids without a cache draw 64 pictures/s in batches of 256, with guidance
-32, where DALL-E, one id after another with one, draws 387 and 194 (beside other programs, by the same script at two times).
+32, where DALL-E, one id after another with one, draws 387 and 194 (beside other programs, by the same script at two
+times).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
