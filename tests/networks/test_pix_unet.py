@@ -94,7 +94,7 @@ def test_torchs_layers_give_the_same_picture(norm):
             w = w.reshape(4, 4, *w.shape[-2:])
             level.down.weight.copy_(torch.from_numpy(w.transpose(3, 2, 0, 1).copy()))
             level.down.bias.copy_(torch.from_numpy(down["bias"])) if "bias" in down else level.down.bias.zero_()
-            up = params[f"up_{i}"]["Conv_0"]["kernel"]  # (2, 2, in, four pixels, out): each pixel's own 2x2 kernel
+            up = params[f"up_{i}"]["kernel"]  # (2, 2, in, four pixels, out): each pixel's own 2x2 kernel
             up = up.reshape(2, 2, up.shape[2], 2, 2, -1)
             w = np.zeros((up.shape[2], up.shape[-1], 4, 4), np.float32)
             for r, c, a, b in np.ndindex(2, 2, 2, 2):  # pixel (a, b) of a window; tap (r, c) of it
