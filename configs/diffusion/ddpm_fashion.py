@@ -8,8 +8,8 @@ Time and result: 1000 steps, 15 minutes of CPU time for the whole command (17 mi
 2 cores, AMD EPYC, jax 0.10.2, 2026-11-26). On the first 1024 test images the validation loss is 0.156, the variational
 bound 4.00 +- 0.06 bits a dimension (its standard error). Shirts, trousers, coats, shoes and bags are recognized; their
 texture is rough. One seed. A shorter run, `--train.steps 300 --eval.examples 256 --eval.grid 40`, took 5 min 46 s with
-another job beside in its first half: loss 0.184 on 256 test images; trousers, pullovers, coats and boots are recognized,
-sandals are not yet.
+another job beside in its first half: loss 0.184 on 256 test images; trousers, pullovers, coats and boots are
+recognized, sandals are not yet.
 """
 
 from genjax.diffusion import DDPM
