@@ -139,7 +139,8 @@ SYSTEMS: dict[str, System] = {
     ),
     "stylegan2-residual": _system(
         StyleGAN2(network=StyleGAN2Config(latent=8, style=8, mapping_layers=1, channels=64, generator="residual",
-                                          discriminator="skip", group=2), augment=DiffAugment(), mixing=0.0, path_weight=0.0),
+                                          discriminator="skip", group=2),
+                  augment=DiffAugment(), mixing=0.0, path_weight=0.0),
         slow=True,
     ),
     "r3gan": _system(
