@@ -62,6 +62,7 @@ def t5(tied, head=False):
         tie_word_embeddings=tied,
         decoder_start_token_id=0,
     )
+    config.scale_decoder_outputs = tied  # what T5 1.0 does; by default newer versions of transformers may not
     peer = transformers.T5ForConditionalGeneration(config)
     if head:  # as Google's weights of 1.1 have one; transformers makes new models without
         peer.lm_head.weight = torch.nn.Parameter(torch.randn(21, 16))

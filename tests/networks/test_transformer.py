@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from interop import peers
 
 from genjax.decoding.beam import beam_search
 from genjax.errors import UsageError
@@ -292,21 +293,8 @@ def from_t5(w, gated, tied):
 @pytest.fixture(params=["t5", "t5-1.1"])
 def t5(request):
     """(transformers' model, ours, our parameters), the end of a text being id 1."""
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    tied = request.param == "t5"
-    config = transformers.T5Config(
-        vocab_size=21,
-        d_model=16,
-        d_kv=6,
-        d_ff=24,
-        num_layers=2,
-        num_heads=2,
-        feed_forward_proj="relu" if tied else "gated-gelu",
-        tie_word_embeddings=tied,
-        decoder_start_token_id=0,
-    )
-    config.scale_decoder_outputs = tied  # what T5 1.0 does; by default newer versions of transformers may not
-    peer = disturbed(torch, transformers.T5ForConditionalGeneration(config))
+    torch, tied = pytest.importorskip("torch"), request.param == "t5"
+    peer = disturbed(torch, peers.t5(tied))
     net = EncoderDecoder(T5 if tied else T5_11)
     params = from_t5(Weights(peer), gated=not tied, tied=tied)
     assert paths(params) == paths(awake(net, ids(1, 1), ids(1, 1))["params"])
