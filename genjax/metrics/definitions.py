@@ -69,6 +69,11 @@ LIKELIHOODS = {
     ),
     "mse": _lower("the mean square error of reconstructions, of pixel values in [-1, 1]"),
     "mse_db": _higher("dB: the peak signal-to-noise ratio of `mse`, 10 log10(4 / mse)"),
+    "perceptual": _lower(
+        "the squared distance between normalized features of pictures and their reconstructions, summed over the "
+        "layers of one network, all weights 1: comparable for one network alone",
+        "Zhang et al. 2018, arXiv:1801.03924, equation 1",
+    ),
     "codebook_use": _higher("the share of a codebook's codes that the validation split takes at least once"),
     "codebook_perplexity": _higher("exp of the entropy of how often each code is taken: all codes alike are K"),
     "perplexity": _lower("exp of the nats a token: comparable for one tokenizer alone"),
