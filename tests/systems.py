@@ -259,7 +259,7 @@ SYSTEMS: dict[str, System] = {
     "maskgit": _system(
         MaskGIT(layers=1, heads=2, width=16, dropout=0.1, first_stage=_ids),
         spec=DataSpec({"image": Image(8, 8, 1), "caption": Tokens((6,), 12, ragged=True, end=0)}),
-        counts=lambda batch: set(range(BATCH, BATCH * 16 + 1)),
+        counts=lambda batch: set(range(BATCH, BATCH * 16 + 1)), slow=True,
     ),
     "dalle": _system(
         DALLE(layers=1, heads=2, width=16, dropout=0.1, first_stage=_ids),

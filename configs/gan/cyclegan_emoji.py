@@ -22,7 +22,7 @@ and letters lost: 8,000 pictures are a 30th of those that the paper trains on. W
 original, so that it is no copy.
 
 Beside PyTorch, the same networks of this recipe, 300 steps of 8 images without averages, seeds 0 to 2 (`python
-benchmarks/beside.py cyclegan emoji64.npz --seeds 0 1 2 --steps 300`; jax 0.10.2, torch 2.13, 2 cores AMD EPYC that
+benchmarks/beside.py cyclegan emoji64.npz --seeds 0 1 2 --steps 300`; jax 0.10.2, torch 2.14, 2 cores AMD EPYC that
 others used as well, 2026-11-26), ours less theirs with its 95% interval: the mean error of pixels 0.1816 - 0.1809 =
 0.001 +- 0.010 from google to twitter and 0.1717 - 0.1710 = 0.001 +- 0.008 back, kid over random features 0.0129 -
 0.0125 = 0.000 +- 0.006 and 0.0108 - 0.0115 = -0.0007 +- 0.0004.

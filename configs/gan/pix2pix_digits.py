@@ -10,7 +10,7 @@ is 0.052 (19.4 dB), where handwriting as it is has 0.230 (8.9 dB) and the median
 vector machine trained on the printed digits reads 97.0% as the number written. One seed.
 
 Beside PyTorch, the same networks of 64 x 64 pixels on pairs of icons, 300 steps of 8 images without averages, seeds 0
-to 2 (`python benchmarks/beside.py pix2pix emoji64.npz --seeds 0 1 2 --steps 300`; jax 0.10.2, torch 2.13, 2 cores AMD
+to 2 (`python benchmarks/beside.py pix2pix emoji64.npz --seeds 0 1 2 --steps 300`; jax 0.10.2, torch 2.14, 2 cores AMD
 EPYC that others used as well, 2026-11-26), ours less theirs with its 95% interval: the mean error of pixels 0.1595 -
 0.1587 = 0.001 +- 0.010, kid over random features 0.017 - 0.016 = 0.001 +- 0.015.
 """

@@ -9,7 +9,7 @@ samples, real training digits in brackets: fd 0.36 (0.42), kid -0.017 (-0.016), 
 class is 0.90 of that between two real digits of it. One seed.
 
 Beside PyTorch, the same networks of 16 x 16 pixels on Fashion-MNIST, 400 steps of 16 images without averages, seeds 0
-to 2 (`python benchmarks/beside.py r3gan fashion_mnist.npz --seeds 0 1 2 --steps 400`; jax 0.10.2, torch 2.13, 2 cores
+to 2 (`python benchmarks/beside.py r3gan fashion_mnist.npz --seeds 0 1 2 --steps 400`; jax 0.10.2, torch 2.14, 2 cores
 AMD EPYC that others used as well, 2026-11-26), ours less theirs with its 95% interval: kid over random features 0.093 -
 0.034 = 0.06 +- 0.25, diversity 6.4 - 7.2 = -0.7 +- 5.2. Two of our seeds lie within 0.002 of theirs; the third had lost
 its diversity at step 400 (kid 0.201), and no seed of theirs had.

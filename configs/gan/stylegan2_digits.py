@@ -19,7 +19,7 @@ from step 500 to 1,000, changed nothing; without labels all stayed varied. The 2
 which of them it takes was not measured apart.
 
 Beside PyTorch, the same networks of 16 x 16 pixels on Fashion-MNIST, 600 steps of 8 images without averages, seeds 0 to
-2 (`python benchmarks/beside.py stylegan2 fashion_mnist.npz --seeds 0 1 2 --steps 600`; jax 0.10.2, torch 2.13, 2 cores
+2 (`python benchmarks/beside.py stylegan2 fashion_mnist.npz --seeds 0 1 2 --steps 600`; jax 0.10.2, torch 2.14, 2 cores
 AMD EPYC that others used as well, 2026-11-26), ours less theirs with its 95% interval: kid over random features 0.051 -
 0.067 = -0.017 +- 0.024, diversity 6.42 - 5.95 = 0.5 +- 0.8.
 """
