@@ -10,7 +10,8 @@ adversarial term, a discriminator of 70x70 pixels with batch normalization that 
 which have no effect: 83.65 million.
 
 What differs: the perceptual distance is that of EfficientNet-Lite0's layers, not of VGG16's with weights learned from
-people's judgements; the adaptive weight is that of the step before; the batch and the number of steps. Not measured.
+people's judgements; the adaptive weight is that of the step before; the batch and the number of steps. Not measured,
+and the settings were written from memory: that code's file could not be read where this recipe was.
 """
 
 import dataclasses

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Self
 
 import jax
+import jax.numpy as jnp
 
 from genjax.errors import UsageError, UserError
 from genjax.models.base import Array, Batch, Model, Params, Tree
@@ -12,7 +13,7 @@ from genjax.models.vae.vqvae import VQVAE
 from genjax.networks import transformer
 from genjax.spec import Codes, DataSpec, Image
 
-__all__ = ["Coded"]
+__all__ = ["Coded", "lengths_of"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,3 +69,11 @@ class Coded(transformer.Config, Model):
         if "tokens" in batch:
             return batch["tokens"]
         return self.first_stage.encode(own(params), own(state), batch, key)
+
+
+def lengths_of(batch: Batch) -> Array | None:
+    """(B,) how many tokens of each caption count; None where there are none."""
+    if "caption" not in batch:
+        return None
+    rows, longest = batch["caption"].shape
+    return batch.get("caption_length", jnp.full((rows,), longest, jnp.int32))

@@ -30,7 +30,7 @@ from genjax.models.base import (
 from genjax.models.first_stage import prefixed
 from genjax.models.images import images_of
 from genjax.models.language.gpt import cross_entropy
-from genjax.models.multimodal.coded import Coded
+from genjax.models.multimodal.coded import Coded, lengths_of
 from genjax.models.multimodal.contrastive import clip_loss, recalls
 from genjax.models.multimodal.crossmodal_options import CrossModalOptions
 from genjax.models.multimodal.crossmodal_sampling import captioned, drawn
@@ -232,11 +232,3 @@ class CrossModal(Coded):
             made = captioned(self, params, conditions["image"], options)
         image = drawn(self, params, state, key, conditions["index"], made, options)
         return {"image": image, **(captioned(self, params, image, options) if options.source == "caption" else made)}
-
-
-def lengths_of(batch: Batch) -> Array | None:
-    """(B,) how many tokens of each caption count; None where there are none."""
-    if "caption" not in batch:
-        return None
-    rows, longest = batch["caption"].shape
-    return batch.get("caption_length", jnp.full((rows,), longest, jnp.int32))
