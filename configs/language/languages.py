@@ -4,9 +4,9 @@
     genjax train languages
     genjax sample runs/languages --prompt "Königreich Schweden" "Repubblica Ceca"
 
-After 308 of the 2,000 steps 58.0% of 1,342 names held out are right, macro F1 56.0%; they took 90 s of CPU time (2
-cores AMD EPYC, shared, 2026-11-26). Logistic regression over TF-IDF of words and letters, which the report has beside
-it, is right in 79.3%, macro F1 78.3%: not beaten by then. What the whole training reaches is not measured yet.
+69.8% of 1,342 names held out are right, macro F1 68.6%, and the loss still falls slowly. Letters and words alone do
+better: logistic regression over TF-IDF, which the report has beside it, is right in 79.3%, macro F1 78.3%.
+"Altenglisch" is German (0.96), "Algerien" English (0.62) and so wrong. 7.8 minutes of CPU time (2 cores AMD EPYC, shared, 2026-11-26).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

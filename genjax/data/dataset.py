@@ -110,6 +110,7 @@ def field_change(name: str, then: Field, now: Field | None) -> str | None:
 def hold_out(count: int, share: float, name: str, label_N: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The ids of (training, validation): a seeded random `share` is held out, the same on every machine.
 
+    Those for validation stay in random order: data often lies class by class, and a sheet shows the first few.
     The only example of a class stays in training, and one of a class that has more is held out in its place.
     """
     if count < 2:
@@ -125,4 +126,4 @@ def hold_out(count: int, share: float, name: str, label_N: np.ndarray | None = N
             left[label_N[order[spare]]] -= 1
             left[label_N[order[n]]] += 1
             order[[n, spare]] = order[[spare, n]]
-    return np.sort(order[held:]), np.sort(order[:held])
+    return np.sort(order[held:]), order[:held]

@@ -193,6 +193,7 @@ def test_the_only_example_of_a_class_is_not_held_out():
         train, held = hold_out(43, share, "x", label_N)
         assert set(label_N[train]) == {0, 1, 2, 3} and len(held) == round(43 * share)
         assert sorted([*train, *held]) == list(range(43))
+    assert (np.diff(train) > 0).all() and (np.diff(held) < 0).any()  # of data in order, the first few are a mixture
     plain = hold_out(40, 0.1, "x")
     assert all(np.array_equal(a, b) for a, b in zip(plain, hold_out(40, 0.1, "x", np.arange(40) % 3)))
 
