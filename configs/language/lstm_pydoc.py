@@ -5,7 +5,7 @@
 
 1.195 nats a byte, 1.723 bits, on all 728 windows held out of Python 3.11.7's text, the state carried from window to
 window (1.458 nats after 500 steps); 5.7 minutes of CPU time (2 cores AMD EPYC, shared by many, jax 0.10.2, 2026-11-27).
-Samples have the manual's lines, quoted names and most of its words spelled right ("exception is the ..."), and no sense.
+Samples have the manual's lines, quoted names and most of its words spelled right ("exception is the ..."), no sense.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
