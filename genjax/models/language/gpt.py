@@ -15,8 +15,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.decoding.beam import beam_search
-from genjax.decoding.generate import generate
 from genjax.errors import UsageError, UserError
 from genjax.interop.gpt2 import GPT2
 from genjax.interop.llama import LLAMA
@@ -34,6 +32,7 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
+from genjax.models.language.continued import continued, prompts
 from genjax.models.language.options import GPTOptions, require_ids
 from genjax.models.language.targets import answered, cross_entropy, seen, target_weight
 from genjax.networks import transformer
@@ -148,69 +147,28 @@ class GPT(transformer.Config, Model):
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: GPTOptions
     ) -> dict[str, Array]:
-        """Continues prompts, or a start token, by ids that the data has; see `genjax.decoding`.
-
-        Conditions:
-          index (N,): rows draw their own noise from it.
-          prompt (N, P) int32 padded on the right, prompt_length (N,) int32 from 1 to P. Without them
-          start (N,) int32, the token before the text (end of text, or a newline); 0 where absent.
-          stop (), (N,) or (N, S) int32: the ids that end a row, negative or absent for none.
-
-        Returns:
-          tokens (N, P + new), prompt or start token included; tokens_length (N,), the stop token included.
+        """Continues prompts, or a start token, by ids that the data has; see `continued` for conditions and outputs.
 
         Raises:
           UsageError: options hold texts; beam search has no room, as its texts cannot move on in the context.
         """
         require_ids(options)
-        index_N = conditions["index"]
-        n = index_N.shape[0]
-        if "prompt" in conditions:
-            prompt_NP = conditions["prompt"].astype(jnp.int32)
-            length_N = jnp.maximum(conditions["prompt_length"].astype(jnp.int32), 1)
-        else:
-            prompt_NP = jnp.broadcast_to(conditions.get("start", 0), (n,)).astype(jnp.int32)[:, None]
-            length_N = jnp.ones((n,), jnp.int32)
-        new_tokens = options.max_new_tokens or max(1, self.context - prompt_NP.shape[1])
-        total = prompt_NP.shape[1] + new_tokens
-        stop = jnp.asarray(conditions.get("stop", -1))
-        given = {"new_tokens": new_tokens, "stop_N": stop if stop.ndim == 2 else jnp.broadcast_to(stop, (n,))}
+        asked = prompts(conditions)[0].shape[1]
+        new_tokens = options.max_new_tokens or max(1, self.context - asked)
+        if options.beams > 1 and asked + new_tokens > self.context:
+            raise UsageError(
+                f"--beams: {asked} tokens of prompt and {new_tokens} new ones do not fit the context of "
+                f"{self.context}: lower --max-new-tokens"
+            )
+        slots = min(self.context, asked + new_tokens)
         decoder, known = self.networks()["decoder"], self.data_vocabulary or self.vocabulary
 
         def extend(tokens_NT, cache, start):
             logits_NTV, cache = decoder.apply({"params": params["decoder"]}, tokens_NT, cache=cache, start=start)
             return jnp.where(jnp.arange(logits_NTV.shape[-1]) < known, logits_NTV, -jnp.inf), cache
 
-        if options.beams > 1:
-            if total > self.context:
-                raise UsageError(
-                    f"--beams: {prompt_NP.shape[1]} tokens of prompt and {new_tokens} new ones do not fit "
-                    f"the context of {self.context}: lower --max-new-tokens"
-                )
-            cache = transformer.empty_cache(self, n * options.beams, total)
-            found = beam_search(
-                extend,
-                transformer.Caches.rows,
-                cache,
-                prompt_NP,
-                length_N,
-                beams=options.beams,
-                length_penalty=options.length_penalty,
-                **given,
-            )
-            return {"tokens": found.tokens_NKT[:, 0], "tokens_length": found.length_NK[:, 0]}
-        tokens_NT, length_N = generate(
-            extend,
-            transformer.empty_cache(self, n, min(self.context, total)),
-            prompt_NP,
-            length_N,
-            key,
-            index_N,
-            context=self.context,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            stream=options.stream,
-            **given,
-        )
-        return {"tokens": tokens_NT, "tokens_length": length_N}
+        def empty(rows: int) -> transformer.Caches:
+            return transformer.empty_cache(self, rows, slots)
+
+        how = {"new_tokens": new_tokens, "context": self.context, "reorder": transformer.Caches.rows}
+        return continued(extend, empty, key, conditions, options, **how)

@@ -14,8 +14,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.decoding.beam import beam_search
-from genjax.decoding.generate import generate
 from genjax.errors import UserError
 from genjax.models.base import (
     Array,
@@ -31,6 +29,7 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
+from genjax.models.language.continued import continued, prompts
 from genjax.models.language.gpt import cross_entropy
 from genjax.models.language.options import GPTOptions, require_ids
 from genjax.networks.recurrent import RULES, Carries, RecurrentConfig, RecurrentDecoder, RecurrentOutput
@@ -140,14 +139,7 @@ class RecurrentLM(RecurrentConfig, Model):
     ) -> dict[str, Array]:
         """Continues prompts, or a start token, to any length; conditions and outputs as `GPT.sample` has them."""
         require_ids(options)
-        index_N = conditions["index"]
-        n = index_N.shape[0]
-        start_N1 = jnp.broadcast_to(conditions.get("start", 0), (n,)).astype(jnp.int32)[:, None]
-        prompt_NP = conditions.get("prompt", start_N1)
-        length_N = conditions.get("prompt_length", jnp.ones((n,), jnp.int32))
-        new, slots = options.max_new_tokens or self.context, prompt_NP.shape[1]
-        stop = jnp.asarray(conditions.get("stop", -1))
-        given = {"new_tokens": new, "stop_N": stop if stop.ndim == 2 else jnp.broadcast_to(stop, (n,))}
+        new, slots = options.max_new_tokens or self.context, prompts(conditions)[0].shape[1]
 
         def extend(tokens_NT: Array, cache: Tree, start: Array | int):
             """Slot t modulo P of the cache is what was carried after token t: the next one begins from there."""
@@ -168,33 +160,8 @@ class RecurrentLM(RecurrentConfig, Model):
         def empty(rows: int) -> Tree:
             return jax.tree.map(lambda x: jnp.zeros((rows, slots, *x.shape[1:])), self.empty(1))
 
-        if options.beams > 1:
-            found = beam_search(
-                extend,
-                lambda cache, row_R: jax.tree.map(lambda x: x[row_R], cache),
-                empty(n * options.beams),
-                prompt_NP,
-                length_N,
-                beams=options.beams,
-                length_penalty=options.length_penalty,
-                **given,
-            )
-            return {"tokens": found.tokens_NKT[:, 0], "tokens_length": found.length_NK[:, 0]}
-        tokens_NT, length_N = generate(
-            extend,
-            empty(n),
-            prompt_NP,
-            length_N,
-            key,
-            index_N,
-            context=slots + new,  # there is no window that is ever full
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            stream=options.stream,
-            **given,
-        )
-        return {"tokens": tokens_NT, "tokens_length": length_N}
+        room = slots + new  # there is no window that is ever full
+        return continued(extend, empty, key, conditions, options, new_tokens=new, context=room)
 
 
 def _carried(state: Tree, batch: Batch) -> Carries:
