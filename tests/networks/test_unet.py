@@ -7,6 +7,7 @@ import pytest
 
 from genjax.errors import UsageError
 from genjax.networks.unet import UNet, UNetConfig
+from genjax.nn.conv import depth_to_space, space_to_depth
 
 ADM = {"attention": (32, 16, 8), "scale_shift": True, "resample_blocks": True}
 SMALL = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "attention": ()}
@@ -66,6 +67,17 @@ def test_odd_sizes_and_labels(resample_blocks):
     assert null.shape == x.shape and null.dtype == jnp.float32
     assert abs(null - one).max() > 1e-3 and abs(one - two).max() > 1e-3
     assert abs(apply(params, x, noise + 50, jnp.full(2, 3)) - null).max() > 1e-3
+
+
+def test_patches_are_channels_of_a_coarser_grid():
+    """Luhman & Luhman 2022: the U-Net of squares of pixels, and squares made pixels again."""
+    x, noise = inputs(8, channels=3)
+    patched = UNet(UNetConfig(**SMALL | {"patch": 2}), 3)
+    params = awake(patched, x, noise)
+    squares = UNet(UNetConfig(**SMALL), 12).apply(params, space_to_depth(x), noise)
+    np.testing.assert_allclose(patched.apply(params, x, noise), depth_to_space(squares), rtol=1e-5, atol=1e-5)
+    with pytest.raises(UsageError, match="patch 2 does not divide 7 x 7 pixels"):
+        patched.config.check((7, 7, 3))
 
 
 def test_untrained_network_returns_zeros():
