@@ -228,7 +228,8 @@ def test_a_run_is_resumed_by_its_folder_and_another_started_like_it(run, tmp_pat
     shutil.copytree(run, more)
     assert genjax("train", more, "--train.steps", "3") == 0
     assert "at step 2" in capsys.readouterr().err and (more / "checkpoints" / "3").is_dir()
-    assert genjax("train", run, "--out", like, "--optim.learning-rate", "0.5") == 0
+    assert genjax("train", "--from", run) == 2 and "--out DIR" in capsys.readouterr().err
+    assert genjax("train", "--from", run, "--out", like, "--optim.learning-rate", "0.5") == 0
     assert suite.load_experiment(like).optim.learning_rate == 0.5
     old, new = (json.loads((folder / "config.json").read_text()) for folder in (run, like))
     assert new | {"optim": None} == old | {"optim": None}

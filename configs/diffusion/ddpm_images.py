@@ -20,10 +20,10 @@ experiment = Experiment(
     model=Diffusion(
         process=DDPM(schedule="cosine"),
         target="v",
-        network=UNetConfig(channels=16, multipliers=(1, 2, 4), blocks=1, attention=(8,), heads=2, dropout=0.1),
+        network=UNetConfig(channels=64, multipliers=(1, 2), blocks=1, attention=(8,), heads=4, patch=2),
     ),
     data=Data(path="photos", image_size=32, channels=3, flip=True, batch_size=16),
     optim=Optim(learning_rate=2e-3, schedule="cosine", warmup_steps=100, clip_norm=1.0),
-    train=Train(steps=3000, eval_every=1000, sample_every=1000, checkpoint_every=1000, ema_decay=0.995),
+    train=Train(steps=2000, eval_every=500, sample_every=500, checkpoint_every=500, ema_decay=0.995),
     eval=Eval(examples=256, grid=36),
 )

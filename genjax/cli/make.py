@@ -39,13 +39,14 @@ def list_recipes(argv: list[str]) -> None:
 
 
 def train(argv: list[str]) -> None:
-    """Trains a recipe, or resumes a run; with another --out, starts a run like that one.
+    """Trains a recipe, or resumes a run; `--from RUN --out DIR` starts a run like that one.
 
     Metrics go to RUN/metrics.jsonl and TensorBoard, and to W&B where WANDB_PROJECT or WANDB_MODE is set.
 
     genjax train RECIPE|RUN [--out DIR] [--section.field VALUE ...]
     """
-    recipe, experiment, rest = recipe_argument("train", argv)
+    another = argv[:1] == ["--from"]  # in words what another --out says
+    recipe, experiment, rest = recipe_argument("train", argv[another:])
     from genjax.recipes import CONFIG
     from genjax.runs.directory import read_config
     from genjax.training.loop import train
@@ -62,6 +63,8 @@ def train(argv: list[str]) -> None:
         out: Path = place  # run directory; one that has checkpoints is resumed
 
     args = parse(f"train {recipe}", TrainArgs, TrainArgs(experiment), rest)
+    if another and args.out == place:
+        raise UsageError(f"--from {place}: another run like it needs a place of its own: --out DIR")
     train(args.experiment, args.out, recipe=recipe)
     print(f"{args.out}: samples/, metrics.jsonl, weights.safetensors, and report.html to look at")
 

@@ -76,7 +76,7 @@ def folder(data: Data, path: Path, tokenizer: Tokenizer | None = None) -> Datase
 def _splits(path: Path, notes: list[str]) -> dict[str, Path]:
     """The folder of each split: sub-folders of these names, or the folder itself.
 
-    Raises UserError where two folders have names of one split, and where it is open what a folder beside them is.
+    Raises UserError where two folders have names of one split, and where it is open what a folder is.
     """
     named, others = {}, []
     for sub in _subfolders(path):
@@ -91,6 +91,11 @@ def _splits(path: Path, notes: list[str]) -> dict[str, Path]:
             named[split] = sub
     split = "train" in named and (len(named) > 1 or not others or bool(_subfolders(named["train"])))
     if not split:
+        if held := [sub for name, sub in named.items() if others and name != "train"]:
+            raise UserError(
+                f"{path}: is {held[0].name} a split, or a class like {others[0].name}? If a split, move the classes "
+                f"into {path / 'train'}; if a class, rename it"
+            )
         return {"train": path}
     if pictures := [sub for sub in others if _images(sub)[0]]:
         raise UserError(

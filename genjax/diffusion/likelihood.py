@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.diffusion.ode import Denoise, Estimate, rows
+from genjax.diffusion.ode import Denoise, Estimate, checked, rows
 from genjax.diffusion.process import Level, Process, diffuse, expand
 from genjax.diffusion.steps import posterior_variances
 from genjax.errors import UsageError
@@ -64,6 +64,7 @@ def ode_bits_per_dim(
     method, exact where D is constant; the divergence, of y - D in log h, is integrated by the trapezoidal rule in log
     h, exact there too. Both keep their accuracy on steps that grow with h. Two evaluations a step.
     """
+    denoise = checked(denoise)
     grid, batch, dims = likelihood_grid(process, steps), x_BHWC.shape[0], x_BHWC[0].size
     levels = rows(grid, x_BHWC.dtype)
     signs = jnp.where(noise.uniform(key, index_B, (probes, *x_BHWC.shape[1:])) < 0.5, -1.0, 1.0).astype(x_BHWC.dtype)
@@ -118,7 +119,7 @@ def vlb_terms(
 
     The grid of all steps is the paper's; a shorter one bounds what sampling with it draws. x0 has the 256 values.
     """
-    dtype = x0_BHWC.dtype
+    denoise, dtype = checked(denoise), x0_BHWC.dtype
     floor = variance_floor(grid)
     start, end = (rows(Level(*(values[which] for values in grid)), dtype) for which in (slice(-1), slice(1, None)))
     top = Level(*(np.asarray(values[0], dtype) for values in grid))

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.diffusion.process import Level, Process
+from genjax.errors import UsageError
 
-__all__ = ["Denoise", "Estimate", "clipped", "euler_slope", "heun_slope", "invert", "rows"]
+__all__ = ["Denoise", "Estimate", "checked", "clipped", "euler_slope", "heun_slope", "invert", "rows"]
 
 Array = Any
 
@@ -30,8 +31,24 @@ class Estimate(NamedTuple):
 Denoise = Callable[[Array, Level, Array], Estimate]
 
 
+def checked(denoise: Denoise) -> Denoise:
+    """The denoiser, which raises UsageError where it returns anything else: an array may be noise or a slope."""
+
+    def estimate(x: Array, level: Level, previous: Array) -> Estimate:
+        made = denoise(x, level, previous)
+        if not isinstance(made, Estimate):
+            raise UsageError(
+                f"the denoiser returned a {type(made).__name__}: it must return Estimate(D), D its estimate of the "
+                "clean image, which genjax.diffusion.target.denoised makes of another target"
+            )
+        return made
+
+    return estimate
+
+
 def clipped(denoise: Denoise) -> Denoise:
     """The denoiser with D kept in [-1, 1], where images are: Ho et al.'s and Nichol & Dhariwal's code samples so."""
+    denoise = checked(denoise)
 
     def within(x: Array, level: Level, previous: Array) -> Estimate:
         estimate = denoise(x, level, previous)
@@ -72,6 +89,7 @@ def invert(
     (Song et al. 2021, section 4.3), more of them Pan et al. 2023 (accelerated iterative diffusion inversion).
     The error shrinks by (1 - h'/h) (1 - dD/dx) an iteration: more steps or more iterations make it exact.
     """
+    denoise = checked(denoise)
     levels, last = rows(grid, x_BHWC.dtype), len(grid.t) - 1
 
     def solve(y, slope, start, end, heun):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax.diffusion.ode import Denoise, heun_slope
+from genjax.diffusion.ode import Denoise, checked, heun_slope
 from genjax.diffusion.process import Level, Process
 from genjax.diffusion.steps import Churn, Steps, plan
 from genjax.errors import UsageError
@@ -96,6 +96,7 @@ def sample(
 
     "heun" evaluates D twice a step, once in the last; the others once. Options must have passed `check`.
     """
+    denoise = checked(denoise)
     steps = plan(grid, process, sampler, eta, churn, variance)
     count = len(steps.number)
     if any(not 0 <= n <= count for n in frames):

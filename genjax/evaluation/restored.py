@@ -25,8 +25,8 @@ class Restored:
     """A trained model. It unpacks into its first three fields: `model, params, state = genjax.restore(RUN)`."""
 
     model: Model
-    params: Params
-    state: Tree  # the model's
+    params: Params = dataclasses.field(repr=False)
+    state: Tree = dataclasses.field(repr=False)  # the model's
     tokenizer: Tokenizer | None  # of a model of text
     spec: DataSpec  # of the data that it was trained on
     run: OpenRun = dataclasses.field(repr=False)  # the engine and the whole training state

@@ -231,6 +231,14 @@ def test_a_folder_beside_a_split_that_is_none_is_named(tmp_path, other):
         load(Data(path=str(tmp_path)))
 
 
+@pytest.mark.parametrize("inside", ["", "cat"])
+def test_a_split_beside_classes_is_no_class(tmp_path, inside):
+    for place in (tmp_path / "cat", tmp_path / "dog", tmp_path / "test" / inside):
+        write(place)
+    with pytest.raises(UserError, match=r"is test a split, or a class like cat\? If a split, move the classes into"):
+        load(Data(path=str(tmp_path)))
+
+
 def test_a_class_may_be_called_train(tmp_path):
     for place in ("car", "train"):
         write(tmp_path / place)

@@ -17,6 +17,7 @@ from genjax.diffusion import (
     Flow,
     Level,
     check,
+    clipped,
     guided,
     invert,
     replace_known,
@@ -384,6 +385,19 @@ def test_check_accepts_what_fits():
     check(EDM(), "heun", 18, churn=Churn(40.0, 0.05, 50.0, 1.003), target="edm")
     check(Flow(3.0), "dpmpp_2m", 20, target="velocity")
     check(DDPM(), "ddim", 50, eta=1.0)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "heun"])
+@pytest.mark.parametrize("wrap", [lambda denoise: denoise, clipped])
+def test_a_denoiser_that_returns_an_array_is_refused(sampler, wrap):
+    """It may be the noise or the velocity, which would be walked along as if it were the image."""
+    process = EDM()
+    grid, index = process.grid(2), np.arange(1)
+    x, denoise = start(grid, KEY, index, LINE.shape), wrap(lambda x, level, previous: x)
+    with pytest.raises(UsageError, match=r"the denoiser returned a .*: it must return Estimate"):
+        sample(denoise, x, grid, process=process, sampler=sampler, key=KEY, index_B=index)
+    with pytest.raises(UsageError, match="it must return Estimate"):
+        invert(denoise, x, grid, process=process)
 
 
 def test_frames_out_of_range():

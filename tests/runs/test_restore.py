@@ -39,6 +39,7 @@ def test_restore_unpacks_into_three_and_has_more(run):
     assert (model, params, state) == (restored[0], restored[1], restored[2])
     assert type(model) is Normed and values(params) == values(state) == {2.0}
     assert restored.spec == SPEC and restored.tokenizer is None and restored.params is params
+    assert "Normed" in repr(restored) and "rray" not in repr(restored)  # a notebook shows it in a line
     assert values(genjax.restore(run, checkpoint="best").params) == {1.0}
     assert values(genjax.restore(run, "1", ema=False)[1]) == {1.0}
 
