@@ -12,6 +12,7 @@ from genjax.errors import visible
 
 __all__ = ["Progress"]
 
+BAR = 20  # columns, with the percentage: what says less makes room for it
 SURE, LONG = 10, 20 * 60  # seconds of training after which a forecast is made, and of one that is long
 _GONE = contextlib.suppress(OSError)  # a terminal that was closed, or a log on a full disk, ends no run
 
@@ -98,9 +99,17 @@ class Progress:
         return self._elapsed + (0.0 if self._since is None else monotonic() - self._since)
 
     def _line(self) -> str:
-        text = f"step {self._step}/{self._total}{self._losses}"
-        rate, examples = self.speed.values()
+        step, (rate, examples) = f"step {self._step}/{self._total}", self.speed.values()
         if math.isnan(rate):
-            return text
+            return step + self._losses
         left = tqdm.format_interval((self._total - self._step) / rate)
-        return f"{text}  {rate:.3g} steps/s  {examples:,.0f} examples/s  {left} left"
+        parts = [self._losses, f"  {rate:.3g} steps/s", f"  {examples:,.0f} examples/s"]  # the last are left out first
+        while parts and len(step + "".join(parts) + left) > self._room():
+            parts.pop()
+        return f"{step}{''.join(parts)}  {left} left"
+
+    def _room(self) -> float:
+        """Columns of the line beside its bar; a log has any number."""
+        if self._bar is None:
+            return math.inf
+        return (self._bar.format_dict["ncols"] or math.inf) - BAR - len("   left")

@@ -114,3 +114,17 @@ def test_a_long_training_is_announced_once_it_is_known(clock, steps, said):
         clock.time += 0.25
         progress.update(step)
     assert stream.getvalue().splitlines() == said
+
+
+@pytest.mark.parametrize("columns, words", [(120, "examples/s"), (80, "steps/s"), (70, "loss"), (48, "left")])
+def test_a_narrow_terminal_has_a_bar_and_the_time_left(clock, monkeypatch, columns, words):
+    terminal = Terminal()
+    progress = Progress(2000, 0, batch_size=16, stream=terminal)
+    progress._bar.dynamic_ncols = lambda stream: (columns - 1, 24)
+    clock.time += 10
+    progress.update(20, {"denoise/loss": 0.51234})
+    line = terminal.getvalue().rpartition("\r")[2].removesuffix("\x1b[A")  # another bar stands above
+    assert len(line) < columns and words in line and "step 20/2000" in line and line.endswith("16:30 left")
+    bar = line.partition("|")[2].partition("|")[0]
+    assert len(bar) >= 12
+    progress.close()
