@@ -94,7 +94,7 @@ def load_experiment(name_or_path: str | Path) -> Experiment:
 
 def description(path: Path) -> str:
     """The docstring of a recipe file, read without running it."""
-    return ast.get_docstring(ast.parse(path.read_text())) or ""
+    return ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
 
 
 def load_module(path: Path) -> types.ModuleType:

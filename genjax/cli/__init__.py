@@ -6,6 +6,7 @@ What is slow to import, JAX above all, is imported by the command that needs it,
 import contextlib
 import difflib
 import inspect as python_inspect
+import io
 import os
 import sys
 import threading
@@ -51,6 +52,8 @@ def main(argv: list[str] | None = None) -> None:
     argv = [arg for arg in argv if arg != "--debug"]
     if alone:
         signals.end_at_once()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # in a terminal of ASCII too
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["MPLBACKEND"] = "agg"  # reports are files, wherever the user's other figures appear
     if not debug and not HELP.intersection(argv):

@@ -99,7 +99,7 @@ def sample(argv: list[str]) -> None:
         for file in save(path, outputs, fields, rows, layout, opened.tokenizer):
             print(file)
             if file.suffix == ".txt" and not part:
-                print(_beginning(file.read_text(errors="replace")), end="")
+                print(_beginning(file.read_text("utf-8", "replace")), end="")
 
 
 def _unused(place: Path) -> Path:

@@ -82,5 +82,5 @@ def _beginning(file: Path) -> str:
     """The first words of a sheet of text, without its rule."""
     if file.suffix != ".txt":
         return ""
-    words = " ".join(file.read_text(errors="replace")[:600].split("\n")[1:5]).split()
+    words = " ".join(file.read_text("utf-8", "replace")[:600].split("\n")[1:5]).split()
     return f'  "{" ".join(words)[:60]}..."'

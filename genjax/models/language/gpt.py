@@ -150,17 +150,23 @@ class GPT(transformer.Config, Model):
         """Continues prompts, or a start token, by ids that the data has; see `continued` for conditions and outputs.
 
         Raises:
-          UsageError: options hold texts; beam search has no room, as its texts cannot move on in the context.
+          UsageError: options hold texts; a prompt fills the context, and nothing says how much to write; beam search
+            has no room, as its texts cannot move on in the context.
         """
         require_ids(options)
-        asked = prompts(conditions)[0].shape[1]
-        new_tokens = options.max_new_tokens or max(1, self.context - asked)
-        if options.beams > 1 and asked + new_tokens > self.context:
+        long = prompts(conditions)[0].shape[1]
+        if options.max_new_tokens is None and 1 < long >= self.context - 1:
             raise UsageError(
-                f"--beams: {asked} tokens of prompt and {new_tokens} new ones do not fit the context of "
+                f"a prompt of {long} tokens leaves no room in the context of {self.context}: shorten it, or say how "
+                "much to write with --max-new-tokens, and its beginning is forgotten on the way"
+            )
+        new_tokens = options.max_new_tokens or max(1, self.context - long)
+        if options.beams > 1 and long + new_tokens > self.context:
+            raise UsageError(
+                f"--beams: {long} tokens of prompt and {new_tokens} new ones do not fit the context of "
                 f"{self.context}: lower --max-new-tokens"
             )
-        slots = min(self.context, asked + new_tokens)
+        slots = min(self.context, long + new_tokens)
         decoder, known = self.networks()["decoder"], self.data_vocabulary or self.vocabulary
 
         def extend(tokens_NT, cache, start):

@@ -257,6 +257,16 @@ def given(tokenizer, end=None):
     return types.SimpleNamespace(spec=dataclasses.replace(SPEC, fields=fields), tokenizer=tokenizer)
 
 
+@pytest.mark.parametrize("spare", [1, 0, -1])
+def test_a_prompt_that_leaves_no_room_is_refused(spare):
+    model, params = build(TINY)
+    long = model.context - spare
+    prompt = {"index": np.array([0]), "prompt": np.ones((1, long), int), "prompt_length": np.array([long])}
+    with pytest.raises(UsageError, match=f"a prompt of {long} tokens leaves no room in the context of {model.context}"):
+        sample(model, params, prompt)
+    assert sample(model, params, prompt, max_new_tokens=2)[0]
+
+
 @pytest.mark.parametrize("texts", [{"prompt": ("def ",)}, {"stop": "\\n"}])
 def test_texts_are_no_conditions(texts):
     model, params = build(TINY)
