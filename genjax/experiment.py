@@ -28,7 +28,8 @@ class Data:
     random_crop: bool = False  # crop training images at random instead of at the centre
     context: int = 64  # tokens an example (text)
     shots: int = 0  # training examples that stand before each example (instructions)
-    tokenizer: str = "byte"  # byte, char, bpe:SIZE (trained on the text), or gpt2:FOLDER (encoder.json, vocab.bpe)
+    tokenizer: str = "byte"  # byte, char, bpe:SIZE (trained on the text), gpt2:FOLDER (encoder.json,
+    # vocab.bpe), or bert:FOLDER (vocab.txt)
     validation: float = 0.1  # share held out where the source has no split of its own
     strict: bool = False  # an unreadable file is an error instead of being skipped and counted
     workers: int = 2  # threads that prepare batches

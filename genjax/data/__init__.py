@@ -15,7 +15,7 @@ from genjax.data.pipeline import split_batches, train_batches, validation_batche
 from genjax.data.sources import load
 from genjax.data.synthetic import synthetic_dataset
 from genjax.data.text import Padded
-from genjax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
+from genjax.data.tokenizers import Tokenizer, find_tokenizer, load_tokenizer, make_tokenizer
 
 __all__ = [
     "Concat",
@@ -27,6 +27,7 @@ __all__ = [
     "Views",
     "Zip",
     "build_corpus",
+    "find_tokenizer",
     "known_spec",
     "load",
     "load_tokenizer",

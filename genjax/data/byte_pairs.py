@@ -1,19 +1,14 @@
 """Byte pairs as GPT-2 has them, computed by Hugging Face's `tokenizers`: learned, read from GPT-2's files, or saved."""
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from genjax.data.pieces import Pieces, encoded
+from genjax.data.pieces import Backed, chunks
 from genjax.errors import UserError
 from genjax.files import read_json, read_text
 
 __all__ = [
-    "BREAK",
-    "CHUNK",
     "END_OF_TEXT",
     "MOST_PAIRS",
     "BPETokenizer",
@@ -26,15 +21,11 @@ __all__ = [
 
 END_OF_TEXT = "<|endoftext|>"
 
-# Where a newline stands alone between two visible characters, GPT-2's pattern always ends a word: text cut
-# there tokenizes as if it were whole.
-BREAK = re.compile(r"(?<=[\w!-~])\n(?=[\w!-~])")
 MOST_PAIRS = 2**22  # that are learned
 GPT2_FILES = (("encoder.json", "vocab.bpe"), ("vocab.json", "merges.txt"))  # OpenAI's names, and Hugging Face's
-CHUNK = 2**16  # characters encoded at once
 
 
-class BPETokenizer(Pieces):
+class BPETokenizer(Backed):
     """Byte-level byte-pair encoding as in GPT-2."""
 
     def __init__(self, backend: Any):
@@ -43,32 +34,10 @@ class BPETokenizer(Pieces):
         names = sorted(ids, key=ids.get)
         _require_ids(ids)
         try:
-            super().__init__([b"" if n == END_OF_TEXT else bytes(byte_of[c] for c in n) for n in names])
+            super().__init__([b"" if n == END_OF_TEXT else bytes(byte_of[c] for c in n) for n in names], backend)
         except KeyError as error:
             raise UserError(f"the tokenizer is not byte-level: {error} stands for no byte") from error
         self.end_of_text = ids.get(END_OF_TEXT)
-        self.backend = backend
-        backend.encode_special_tokens = True  # "<|endoftext|>" written in a text is only text
-
-    def encode(self, text: str) -> np.ndarray:
-        coded = self._encode(list(_chunks(text)))
-        return np.concatenate([np.zeros(0, np.int32), *(np.array(chunk.ids, np.int32) for chunk in coded)])
-
-    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
-        if any(len(text) > CHUNK for text in texts):
-            return super().encode_all(texts)
-        return [np.array(text.ids, np.int32) for text in self._encode(list(texts))]
-
-    def _encode(self, texts: list[str]) -> list[Any]:
-        try:
-            return self.backend.encode_batch_fast(texts, add_special_tokens=False)
-        except (TypeError, UnicodeEncodeError):
-            for text in texts:
-                encoded(text)
-            raise
-
-    def save(self, folder: Path) -> None:
-        self._write(folder, self.backend.to_str())
 
 
 def learned(size: int, texts: Iterable[str]) -> BPETokenizer:
@@ -82,7 +51,7 @@ def learned(size: int, texts: Iterable[str]) -> BPETokenizer:
         special_tokens=[END_OF_TEXT],
         initial_alphabet=byte_characters(),
     )
-    backend.train_from_iterator((chunk for text in texts for chunk in _chunks(text)), trainer)
+    backend.train_from_iterator((chunk for text in texts for chunk in chunks(text)), trainer)
     return BPETokenizer(backend)
 
 
@@ -162,12 +131,3 @@ def byte_characters() -> list[str]:
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     moved = iter(range(256, 512))
     return [chr(byte if byte in printable else next(moved)) for byte in range(256)]
-
-
-def _chunks(text: str) -> Iterator[str]:
-    start = 0
-    while start < len(text):
-        found = BREAK.search(text, start + CHUNK)
-        end = found.end() if found else len(text)
-        yield text[start:end]
-        start = end

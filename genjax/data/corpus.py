@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from genjax.data import readers
-from genjax.data.byte_pairs import BREAK
 from genjax.data.dataset import Dataset
+from genjax.data.pieces import BREAK
 from genjax.data.text import closing, windows_dataset
 from genjax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from genjax.errors import UsageError, UserError

@@ -2,17 +2,24 @@
 
 import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from genjax.errors import UserError
 from genjax.files import write_atomic
 
-__all__ = ["FILE", "Pieces", "encoded"]
+__all__ = ["BREAK", "CHUNK", "FILE", "Backed", "Pieces", "chunks", "encoded"]
 
 FILE = "tokenizer.json"
+
+# Where a newline stands alone between two visible characters, GPT-2's pattern and BERT's always end a word: text cut
+# there tokenizes as if it were whole.
+BREAK = re.compile(r"(?<=[\w!-~])\n(?=[\w!-~])")
+CHUNK = 2**16  # characters encoded at once
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
@@ -48,3 +55,42 @@ def encoded(text: str, encoding: str = "utf-8") -> bytes:
         return text.encode(encoding)
     except UnicodeEncodeError as error:
         raise UserError(f"the text {text[:40]!r} has {text[error.start]!r}, which is no character") from None
+
+
+class Backed(Pieces):
+    """Computed by a tokenizer of Hugging Face's `tokenizers`, which ends a word at each BREAK."""
+
+    def __init__(self, pieces: Sequence[bytes], backend: Any):
+        super().__init__(pieces)
+        self.backend = backend
+        backend.encode_special_tokens = True  # "<|endoftext|>" written in a text is only text
+
+    def encode(self, text: str) -> np.ndarray:
+        coded = self._encode(list(chunks(text)))
+        return np.concatenate([np.zeros(0, np.int32), *(np.array(chunk.ids, np.int32) for chunk in coded)])
+
+    def encode_all(self, texts: Sequence[str]) -> list[np.ndarray]:
+        if any(len(text) > CHUNK for text in texts):
+            return super().encode_all(texts)
+        return [np.array(text.ids, np.int32) for text in self._encode(list(texts))]
+
+    def _encode(self, texts: list[str]) -> list[Any]:
+        try:
+            return self.backend.encode_batch_fast(texts, add_special_tokens=False)
+        except (TypeError, UnicodeEncodeError):
+            for text in texts:
+                encoded(text)
+            raise
+
+    def save(self, folder: Path) -> None:
+        self._write(folder, self.backend.to_str())
+
+
+def chunks(text: str) -> Iterator[str]:
+    """The text in parts of about CHUNK characters, each of which ends at a BREAK."""
+    start = 0
+    while start < len(text):
+        found = BREAK.search(text, start + CHUNK)
+        end = found.end() if found else len(text)
+        yield text[start:end]
+        start = end

@@ -1,9 +1,11 @@
 """A tokenizer as Hugging Face's libraries read it."""
 
-from genjax.data.byte_pairs import END_OF_TEXT, BPETokenizer, byte_characters, byte_level
+from genjax.data.byte_pairs import END_OF_TEXT, byte_characters, byte_level
+from genjax.data.pieces import Backed
 from genjax.data.tokenizers import ByteTokenizer, Tokenizer
+from genjax.data.word_pieces import SPECIAL, WordPieceTokenizer
 
-__all__ = ["portable"]
+__all__ = ["portable", "special_tokens"]
 
 
 def portable(tokenizer: Tokenizer) -> str | None:
@@ -11,7 +13,7 @@ def portable(tokenizer: Tokenizer) -> str | None:
 
     Bytes are byte pairs that no pair was merged of.
     """
-    if isinstance(tokenizer, BPETokenizer):
+    if isinstance(tokenizer, Backed):
         return tokenizer.backend.to_str()
     if not isinstance(tokenizer, ByteTokenizer):
         return None
@@ -24,3 +26,10 @@ def portable(tokenizer: Tokenizer) -> str | None:
     if tokenizer.end_of_text is not None:
         backend.add_special_tokens([END_OF_TEXT])
     return backend.to_str()
+
+
+def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
+    """The tokens that no text has, under the names of tokenizer_config.json."""
+    if isinstance(tokenizer, WordPieceTokenizer):
+        return SPECIAL
+    return {} if tokenizer.end_of_text is None else dict.fromkeys(("bos_token", "eos_token"), END_OF_TEXT)

@@ -1,4 +1,4 @@
-"""Text to token ids and back: bytes, characters, and byte pairs (BPE).
+"""Text to token ids and back: bytes, characters, byte pairs (BPE), and BERT's pieces of words.
 
 A token stands for a fixed string of bytes, its *piece*; decoding joins pieces, and what is not UTF-8 or has
 no piece is replaced by U+FFFD.
@@ -14,12 +14,21 @@ import numpy as np
 
 from genjax.data.byte_pairs import MOST_PAIRS, BPETokenizer, gpt2, learned, saved_bpe
 from genjax.data.pieces import FILE, Pieces, encoded
+from genjax.data.word_pieces import VOCABULARY, bert, saved_word_pieces
 from genjax.errors import UsageError, UserError
 from genjax.files import expanded, read_json
 
-__all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "Tokenizer", "load_tokenizer", "make_tokenizer"]
+__all__ = [
+    "BPETokenizer",
+    "ByteTokenizer",
+    "CharTokenizer",
+    "Tokenizer",
+    "find_tokenizer",
+    "load_tokenizer",
+    "make_tokenizer",
+]
 
-KINDS = "byte, char, bpe:SIZE or gpt2:FOLDER"
+KINDS = "byte, char, bpe:SIZE, gpt2:FOLDER or bert:FOLDER"
 
 
 class Tokenizer(Protocol):
@@ -96,6 +105,8 @@ def make_tokenizer(spec: str, text: str | Iterable[str], end: bool = False) -> T
         return learned(int(argument), texts)
     if kind == "gpt2" and argument:
         return gpt2(expanded(argument))
+    if kind == "bert" and argument:
+        return bert(expanded(argument))
     raise UsageError(f"--data.tokenizer {spec}: choose {KINDS} (SIZE at least 257: the bytes and the end of text)")
 
 
@@ -113,11 +124,24 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     if kind == "char":
         return CharTokenizer(_characters(saved.get("characters"), path), end)
     try:
-        return saved_bpe(saved)
+        words = isinstance(saved.get("model"), dict) and saved["model"].get("type") == "WordPiece"
+        return saved_word_pieces(saved) if words else saved_bpe(saved)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # `tokenizers` raises bare Exceptions
         raise UserError(f"{path}: not a readable tokenizer ({error})") from error
+
+
+def find_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer that lies in a folder of weights: of genjax, transformers, BERT or GPT-2; None without any.
+
+    Raises UserError for one that cannot be read.
+    """
+    if (folder / FILE).exists():
+        return load_tokenizer(folder)
+    if (folder / VOCABULARY).exists():
+        return bert(folder)
+    return gpt2(folder) if all((folder / name).exists() for name in ("vocab.json", "merges.txt")) else None
 
 
 def _characters(text: Any, path: Path) -> str:

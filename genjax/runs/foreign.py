@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from genjax.data import Tokenizer
-from genjax.data.byte_pairs import END_OF_TEXT
-from genjax.data.portable import portable
+from genjax.data.portable import portable, special_tokens
 from genjax.engine.state import TrainState, averaged
 from genjax.errors import UserError
 from genjax.files import read_json, require_file, write_atomic
@@ -71,8 +70,7 @@ def export_folder(model: Model, state: TrainState, folder: Path, tokenizer: Toke
     if tokenizer is None or (text := portable(tokenizer)) is None:
         return files
     about = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": model.context}
-    if end is not None:
-        about |= dict.fromkeys(("bos_token", "eos_token"), END_OF_TEXT)
+    about |= special_tokens(tokenizer)
     files.append(write_atomic(folder / TOKENIZER, text.encode()))
     files.append(write_atomic(folder / "tokenizer_config.json", json.dumps(about, indent=2).encode()))
     return files

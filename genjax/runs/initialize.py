@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from genjax.data import Tokenizer, load_tokenizer
+from genjax.data import Tokenizer, find_tokenizer
 from genjax.engine.averages import EMA
 from genjax.engine.engine import Engine
 from genjax.engine.state import TrainState, averaged
@@ -15,12 +15,14 @@ from genjax.metrics.features import extractor_weights
 from genjax.models.base import Model, Params, Tree
 from genjax.runs import checkpoint
 from genjax.runs.foreign import read_folder
-from genjax.runs.restore import TOKENIZER, open_run
+from genjax.runs.restore import open_run
 from genjax.runs.sources import NOWHERE, Source, match, parse
 from genjax.runs.weights import STATE, WEIGHTS, load_safetensors, metadata
 from genjax.spec import Codes, Field
 
 __all__ = ["initialize_from", "load_weights", "tokenizer_for"]
+
+SENTENCE_PIECE = ("spiece.model", "source.spm", "sentencepiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 
 
 def initialize_from(
@@ -39,7 +41,7 @@ def initialize_from(
             loaded, loaded_state = _features(source, params), {}
         else:
             loaded, loaded_state = load_weights(source, engine.model)
-        _require_tokenizer(source.path, tokenizer)
+        _require_tokenizer(source, tokenizer)
         names = match(source, params | model_state, loaded | loaded_state)
         if missing := [name for name in params if source.mine and source.covers(name) and name not in names]:
             raise UserError(f"--train.init-from {source}: it has nothing for {missing[0]}, only {', '.join(loaded)}")
@@ -102,7 +104,7 @@ def tokenizer_for(out: Path, init_from: tuple[str, ...]) -> Tokenizer | None:
     else:
         paths = [source.path for source in map(parse, init_from) if not source.features]
         runs = [path.parent if path.name == WEIGHTS else path for path in paths]
-    found = {run: load_tokenizer(run) for run in runs if (run / TOKENIZER).exists()}
+    found = {run: tokenizer for run in runs if (tokenizer := find_tokenizer(run)) is not None}
     for run, tokenizer in found.items():
         first = next(iter(found))
         if list(tokenizer.pieces) != list(found[first].pieces):
@@ -110,8 +112,19 @@ def tokenizer_for(out: Path, init_from: tuple[str, ...]) -> Tokenizer | None:
     return next(iter(found.values()), None)
 
 
-def _require_tokenizer(place: Path, tokenizer: Tokenizer | None) -> None:
-    """A run directory has its tokenizer beside its weights, which `tokenizer_for` takes; a file says which it was."""
+def _require_tokenizer(source: Source, tokenizer: Tokenizer | None) -> None:
+    """A run directory has its tokenizer beside its weights, which `tokenizer_for` takes; a file says which it was.
+
+    Raises UsageError for another one, and for pieces of SentencePiece, which only `tokens` of the data can be.
+    """
+    place = source.path
+    unread = [name for name in SENTENCE_PIECE if source.foreign and (place / name).exists()]
+    if unread and tokenizer is not None and find_tokenizer(place) is None:
+        raise UsageError(
+            f"--train.init-from {source}: its {unread[0]} is SentencePiece's, which genjax does not read, and the text "
+            "here has other ids: cut your text up with it, and give columns of lists of ids (--data.fields "
+            "NAME=COLUMN:tokens)"
+        )
     theirs = metadata(place).get("tokenizer") if place.suffix == ".safetensors" else None
     if tokenizer is not None and theirs not in (None, tokenizer.fingerprint):
         raise UsageError(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from genjax.data import load_tokenizer, make_tokenizer
-from genjax.data.byte_pairs import CHUNK, END_OF_TEXT, byte_characters
+from genjax.data.byte_pairs import END_OF_TEXT, byte_characters
+from genjax.data.pieces import CHUNK
 from genjax.errors import UsageError, UserError
 
 TEXT = "Naïve café, 東京 and 🦊🦊!\n\n  It's 3.14 times   the fox's\tden.\n" * 20
@@ -84,9 +85,11 @@ def test_chunks_do_not_change_the_tokens():
     np.testing.assert_array_equal(bpe.encode(text), whole)
 
 
-@pytest.mark.parametrize("spec", ["word", "bpe", "bpe:", "bpe:x", "bpe:256", "bpe:-300", "gpt2", "gpt2:", "byte:3"])
+@pytest.mark.parametrize(
+    "spec", ["word", "bpe", "bpe:", "bpe:x", "bpe:256", "bpe:-300", "gpt2", "gpt2:", "bert", "byte:3"]
+)
 def test_unknown_specs_name_the_choices(spec):
-    with pytest.raises(UsageError, match="choose byte, char, bpe:SIZE or gpt2:FOLDER"):
+    with pytest.raises(UsageError, match="choose byte, char, bpe:SIZE, gpt2:FOLDER or bert:FOLDER"):
         make_tokenizer(spec, "abc")
 
 

