@@ -129,23 +129,40 @@ def test_it_is_pefts():
         for name, parameter in theirs.named_parameters():
             if "lora_" in name:
                 parameter.copy_(0.3 * torch.randn_like(parameter))
-    tensors = {name: x.detach().numpy() for name, x in theirs.named_parameters() if "lora_" in name}
     model = LoRA(base=GPT(**SIZES), rank=2, alpha=6.0).on("cpu")
+    adapters = _of_peft({name: x.detach().numpy() for name, x in theirs.named_parameters() if "lora_" in name})
+    tokens = np.random.default_rng(0).integers(0, 21, (3, 12))
+    logits = theirs(torch.from_numpy(tokens)).logits
+    nats = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), torch.from_numpy(tokens[:, 1:]).flatten())
+    nats.backward()
+
+    def losses(adapters):
+        found = model.base.logits(model.weights(params | {"lora.decoder": adapters}), tokens)[..., :21]
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(found[:, :-1]), tokens[:, 1:, None], axis=-1)
+        return -chosen.mean(), found
+
+    (ours, found), gradient = jax.jit(jax.value_and_grad(losses, has_aux=True))(adapters)
+    np.testing.assert_allclose(found, logits.detach(), atol=1e-4)
+    assert float(ours) == pytest.approx(nats.item(), abs=1e-5)
+    expected = _of_peft({name: x.grad.numpy() for name, x in theirs.named_parameters() if "lora_" in name})
+    for name, x in gradient.items():
+        assert np.abs(x).max() > 1e-3
+        np.testing.assert_allclose(x, expected[name], atol=1e-5, err_msg=name)
+
+
+def _of_peft(tensors):
+    """A and B, or their gradients, by our names."""
     names = {
         "attention.qkv": "attn.c_attn",
         "attention.out": "attn.c_proj",
         "mlp.up": "mlp.c_fc",
         "mlp.down": "mlp.c_proj",
     }
-    adapters = {}
+    found = {}
     for ours, there in names.items():
         for letter, part in (("A", "a"), ("B", "b")):
             at = f"base_model.model.transformer.h.{{}}.{there}.lora_{letter}.default.weight"
-            adapters[f"blocks.{ours}.kernel.{part}"] = np.stack([tensors[at.format(n)].T for n in range(2)])
-    b = adapters["blocks.attention.qkv.kernel.b"]  # columns (q, k, v) x heads x size, ours heads x (q, k, v) x size
-    adapters["blocks.attention.qkv.kernel.b"] = b.reshape(2, 2, 3, 2, 8).swapaxes(2, 3).reshape(b.shape)
-    tokens = np.random.default_rng(0).integers(0, 21, (3, 12))
-    with torch.no_grad():
-        expected = theirs(torch.from_numpy(tokens)).logits.numpy()
-    found = model.base.logits(model.weights(params | {"lora.decoder": adapters}), tokens)[..., :21]
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+            found[f"blocks.{ours}.kernel.{part}"] = np.stack([tensors[at.format(n)].T for n in range(2)])
+    b = found["blocks.attention.qkv.kernel.b"]  # columns (q, k, v) x heads x size, ours heads x (q, k, v) x size
+    found["blocks.attention.qkv.kernel.b"] = b.reshape(2, 2, 3, 2, 8).swapaxes(2, 3).reshape(b.shape)
+    return found
