@@ -134,6 +134,7 @@ class Tokens(Field):
       answers: NAME_answer (T,) bool says which ids are to be learned; the others are only read.
       choices: where not 0, a packed row holds a question with each of its answers, this many at most, and
         NAME_choice (choices,) bool says which of them is right.
+      notation: what the text is written in, where it can be shown otherwise: "abc", a tune; "" = prose, or unknown.
     """
 
     lengths: tuple[int, ...]
@@ -144,6 +145,7 @@ class Tokens(Field):
     packed: bool = False
     answers: bool = False
     choices: int = 0
+    notation: str = ""
 
     @property
     def longest(self) -> int:

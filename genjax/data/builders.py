@@ -191,7 +191,9 @@ def build_tokens(name: str, parts: list[Column], place: str) -> Built:
     return Tokens((longest,), largest + 1, ragged=True), sources
 
 
-def build_text(name: str, parts: list[Column], tokenizer: Tokenizer, data: Data, place: str) -> tuple[Field, list, int]:
+def build_text(
+    name: str, parts: list[Column], tokenizer: Tokenizer, data: Data, place: str, notation: str = ""
+) -> tuple[Field, list, int]:
     """Texts, each closed by the end of text and cut to --data.context tokens; and how many were cut.
 
     The field `tokens` is what a language model reads: it begins with the end of text too, and is cut to T + 1 ids, so
@@ -210,7 +212,8 @@ def build_text(name: str, parts: list[Column], tokenizer: Tokenizer, data: Data,
             f"{place}: {cut} texts of `{name}` have more than --data.context {data.context} tokens: raise it, or leave "
             "--data.strict off to cut them"
         )
-    return Tokens((data.context,), tokenizer.vocabulary, shifted=shifted, ragged=True, end=end), sources, cut
+    kinds = {"shifted": shifted, "ragged": True, "end": end, "notation": notation}
+    return Tokens((data.context,), tokenizer.vocabulary, **kinds), sources, cut
 
 
 def optional(name: str, parts: list[Column], build: Callable[[list[Column]], Built], place: str) -> Built:

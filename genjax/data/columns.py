@@ -42,6 +42,7 @@ def columns_dataset(
     names: Mapping[str, Sequence[str]] = {},
     unused: Sequence[str] = (),
     notes: Sequence[str] = (),
+    notation: str = "",
 ) -> Dataset:
     """The data set of columns of one length in each split.
 
@@ -55,6 +56,7 @@ def columns_dataset(
       names: the names of a label's classes 0, 1, ..., by column.
       unused: columns that became nothing; those that --data.fields leaves out are added.
       notes: as `Dataset` has them.
+      notation: of all texts, as `Tokens` has it.
 
     Raises:
       UsageError: --data.fields names a column that is not there.
@@ -84,7 +86,8 @@ def columns_dataset(
     parts = {split: {ask.field: columns[ask.column] for ask in wanted} for split, columns in splits.items()}
     parts, dropped = _without_empty_texts(data, place, parts, [ask.field for ask in wanted if ask.kind == "text"])
     parts = _with_validation(data, place, parts, wanted)
-    builder = _Builder(data, place, list(parts), tokenizer, {ask.field: names.get(ask.column, ()) for ask in wanted})
+    classes = {ask.field: names.get(ask.column, ()) for ask in wanted}
+    builder = _Builder(data, place, list(parts), tokenizer, classes, notation)
     sources = builder.build(wanted, parts)
     spec = DataSpec(builder.fields, *map(len, sources))
     texts = {
@@ -157,6 +160,7 @@ class _Builder:
     splits: list[str]
     tokenizer: Tokenizer | None
     names: dict[str, Sequence[str]]
+    notation: str = ""
     fields: dict[str, Field] = dataclasses.field(default_factory=dict)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
@@ -211,7 +215,7 @@ class _Builder:
             return builders.build_mask(name, columns, place)
         if ask.kind == "real":
             return builders.build_real(name, columns, place)
-        field, sources, cut = builders.build_text(name, columns, self.tokenizer, self.data, place)
+        field, sources, cut = builders.build_text(name, columns, self.tokenizer, self.data, place, self.notation)
         if cut:
             self.notes.append(f"{place}: cut {cut} text(s) of `{name}` to --data.context {self.data.context} tokens")
         return field, sources

@@ -76,9 +76,15 @@ def are(columns: Mapping[str, np.ndarray]) -> bool:
 
 
 def instructions(
-    data: Data, place: str, columns: Mapping[str, np.ndarray], tokenizer: Tokenizer | None = None
+    data: Data,
+    place: str,
+    columns: Mapping[str, np.ndarray],
+    tokenizer: Tokenizer | None = None,
+    held: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Dataset:
     """Texts of up to --data.context + 1 tokens; those with more are cut, and left out where no answer is left.
+
+    `held`: the rows of training and of validation; None = a share of --data.validation is held out.
 
     Raises:
       UserError: a prompt, an answer or a message that is not one (the first is named); with --data.strict a long text;
@@ -99,15 +105,18 @@ def instructions(
     if cut:
         gone = len(coded) - len(kept)
         notes = (f"{place}: cut {cut} text(s) to --data.context {data.context} tokens; {gone} had no answer left",)
-    held = [np.array(kept)[ids] for ids in hold_out(len(kept), data.validation, place)]
+    if held is None:
+        train, rest = (np.array(kept)[ids] for ids in hold_out(len(kept), data.validation, place))
+    else:
+        train, rest = (ids[np.isin(ids, kept)] for ids in held)
     right = [texts[example.right] for texts, example in zip(coded, examples)]
-    made = [[_with_shots(coded[n], n, right, held[0], data, place) for n in ids] for ids in held]
+    made = [[_with_shots(coded[n], n, right, train, data, place) for n in ids] for ids in (train, rest)]
     longest = data.context
     if choices:
         longest = max(sum(len(ids) for ids, _ in texts) for split in made for texts in split) - 1
     field = Tokens((longest,), tokenizer.vocabulary, shifted=True, ragged=True, end=tokenizer.end_of_text, answers=True)
     field = dataclasses.replace(field, packed=bool(choices), choices=choices)
-    sources = [_source(split, [examples[n].right for n in ids], field) for split, ids in zip(made, held)]
+    sources = [_source(split, [examples[n].right for n in ids], field) for split, ids in zip(made, (train, rest))]
     unused = tuple(name for name in columns if name not in ("prompt", "answer", "messages", "choices"))
     spec = DataSpec({"tokens": field}, *map(len, sources))
     return Dataset(spec, *sources, tokenizer=tokenizer, notes=notes, unused=unused)

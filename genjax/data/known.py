@@ -45,7 +45,7 @@ def _is_text(data: Data) -> bool:
     path = expanded(data.path)
     if path.is_dir():
         return (path / "corpus.json").is_file()
-    return readers.for_path(path) is None
+    return readers.for_path(path, data.source) is None
 
 
 def _vocabulary(tokenizer: str) -> int | None:

@@ -26,6 +26,7 @@ class Reader(NamedTuple):
       suffix: of the files that are of this kind, in lower case.
       prefix: of --data.source, such as "tfds:".
       folder: says whether a folder is of this kind.
+      text: --data.source may name it beside the --data.path of any file that no other reader claims.
     """
 
     name: str
@@ -33,13 +34,14 @@ class Reader(NamedTuple):
     suffix: tuple[str, ...] = ()
     prefix: str | None = None
     folder: Callable[[Path], bool] | None = None
+    text: bool = False
 
     @property
     def source(self) -> str | None:
         """How --data.source names it; None where only a path does."""
         if self.prefix:
             return f"{self.prefix}NAME"
-        return None if self.suffix or self.folder else self.name
+        return None if (self.suffix or self.folder) and not self.text else self.name
 
 
 READERS: dict[str, Reader] = {}
@@ -51,24 +53,26 @@ def register(
     suffix: tuple[str, ...] = (),
     prefix: str | None = None,
     folder: Callable[[Path], bool] | None = None,
+    text: bool = False,
 ) -> Callable[[Read], Read]:
     """Makes a reader known; the latest of a name counts. Without further arguments it is a source by that name."""
 
     def add(read: Read) -> Read:
-        READERS[name] = Reader(name, read, suffix, prefix, folder)
+        READERS[name] = Reader(name, read, suffix, prefix, folder, text)
         return read
 
     return add
 
 
-def for_path(path: Path) -> Read | None:
-    """The reader of a file or folder. None: no reader knows it."""
+def for_path(path: Path, source: str = "") -> Read | None:
+    """The reader of a file or folder, or the one of texts that `source` names. None: no reader knows it."""
     for reader in reversed(READERS.values()):
         if path.is_dir() and reader.folder and reader.folder(path):
             return reader.read
         if not path.is_dir() and path.suffix.lower() in reader.suffix:
             return reader.read
-    return None
+    named = READERS.get(source)
+    return named.read if named and named.text and not path.is_dir() else None
 
 
 def for_source(source: str) -> tuple[Read, str]:

@@ -12,11 +12,13 @@ from genjax.data import (  # noqa: F401  (they register themselves)
     folders,
     hf,
     languages,
+    lines,
     npz,
     parallel,
     phrases,
     printed,
     pysource,
+    quiz,
     readers,
     symbols,
     tables,
@@ -71,7 +73,7 @@ def _at(data: Data, path: Path, tokenizer: Tokenizer | None) -> Dataset:
     try:
         if not path.is_dir() and not path.is_file():
             raise UserError(f"--data.path {path}: no such file or folder")
-        read = readers.for_path(path) or (folders.folder if path.is_dir() else text.text_file)
+        read = readers.for_path(path, data.source) or (folders.folder if path.is_dir() else text.text_file)
         return read(data, path, tokenizer)
     except OSError as error:
         raise UserError(f"--data.path {path}: cannot be read ({error})") from error

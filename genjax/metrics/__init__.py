@@ -11,12 +11,14 @@ from genjax.metrics.frechet import FrechetDistance, InceptionDistance
 from genjax.metrics.inception_score import InceptionScore
 from genjax.metrics.intra_frechet import IntraFrechetDistance
 from genjax.metrics.kernels import EnergyDistance, GaussianMMD, KernelDistance
+from genjax.metrics.molecules import Molecules
 from genjax.metrics.neighbours import DensityCoverage, PrecisionRecall
 from genjax.metrics.pixels import Pixels
 from genjax.metrics.rouge import Rouge
 from genjax.metrics.sliced_wasserstein import SlicedWasserstein
 from genjax.metrics.text_match import TextMatch
 from genjax.metrics.translation import Bleu, ChrF
+from genjax.metrics.tunes import Tunes
 from genjax.spec import DataSpec, Field
 
 __all__ = ["METRICS", "Metric", "check_extractor", "check_names", "compared_fields"]
@@ -40,6 +42,8 @@ METRICS: dict[str, type[Metric]] = {
     "bleu": Bleu,
     "chrf": ChrF,
     "rouge": Rouge,
+    "smiles": Molecules,
+    "tunes": Tunes,
 }
 
 

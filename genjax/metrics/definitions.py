@@ -82,6 +82,7 @@ LIKELIHOODS = {
         "the accuracy of logistic regression over TF-IDF of words, pairs of words, letters, learned from the same texts"
     ),
     "baseline_macro_f1": _higher("the macro F1 of the same logistic regression"),
+    "choice": _higher("the share of questions whose right answer has, of all its choices, the highest likelihood"),
     "accuracy": _higher("the share of classes, or of tokens given the true ones before them, that are named rightly"),
 }
 

@@ -1,5 +1,6 @@
 """Samples as files, by the kinds of their fields: pictures in a grid, with words under them, or a sheet of words."""
 
+import contextlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 
 from genjax.errors import UsageError
 from genjax.files import write_atomic
+from genjax.metrics.abc_notation import parse
 from genjax.models.base import Layout
 from genjax.runs.chains import chain_picture
 from genjax.runs.films import FILMS, film
 from genjax.runs.grids import beside, image_grid, png, recoded
 from genjax.runs.heat_maps import heat_maps
+from genjax.runs.sound import wav
 from genjax.spec import Field, Image, Label, States, Tokens
 
 __all__ = ["field_texts", "save_outputs", "save_samples", "words"]
@@ -21,7 +24,7 @@ __all__ = ["field_texts", "save_outputs", "save_samples", "words"]
 GIVEN = "given."  # stands before the name of a condition in a layout
 PICTURES = (".png", ".jpg", ".webp")
 LIKELIEST = 5  # classes that are told of a label with its probabilities
-STRIPS, MAPS = 8, 3  # samples shown with their trajectory, and with their maps
+STRIPS, MAPS, SOUNDS = 8, 3, 3  # samples shown with their trajectory, with their maps, and played
 
 
 def save_samples(
@@ -55,7 +58,7 @@ def save_outputs(
     Returns:
       The files. Where the layout leaves several fields of pictures apart, each has a grid of its own, NAME-FIELD.png.
       Beside NAME.png stands NAME-trajectory.png, a row for each of the first samples, where there is a trajectory;
-      beside NAME.txt stands NAME-MAP.png for each of the layout's maps.
+      beside NAME.txt stands NAME-MAP.png for each of the layout's maps, and NAME-I.wav for the first tunes.
 
     Raises:
       UsageError: a suffix that does not fit the samples. UserError: the file cannot be written.
@@ -74,8 +77,8 @@ def save_outputs(
     texts = _texts(arrays, shown, tokenizer)
     if path.suffix == ".txt":
         sheet = words(outputs, fields, given, layout, tokenizer)
-        maps = _maps(path, arrays, layout, tokenizer)
-        return [write_atomic(file, data) for file, data in {path: sheet.encode(errors="replace"), **maps}.items()]
+        beside_it = _maps(path, arrays, layout, tokenizer) | _sounds(path, texts, shown)
+        return [write_atomic(file, data) for file, data in {path: sheet.encode(errors="replace"), **beside_it}.items()]
     captions = [" · ".join(" ".join(text.split()) for text in row) for row in zip(*texts.values())]
     pictures = tuple(name for name in shown if name not in texts)
     files = {path: pictures}
@@ -188,6 +191,20 @@ def _maps(path: Path, arrays: Mapping[str, np.ndarray], layout: Layout, tokenize
         path.with_name(f"{path.stem}-{name}.png"): heat_maps(arrays[name][:MAPS], pieces(rows), pieces(columns))
         for name, rows, columns in layout.maps
     }
+
+
+def _sounds(path: Path, texts: Mapping[str, list[str]], shown: Mapping[str, Field]) -> dict[Path, bytes]:
+    """File -> sound of the first samples that are tunes in ABC notation, by their numbers on the sheet."""
+    found = {}
+    for name, rows in texts.items():
+        if getattr(shown[name], "notation", "") != "abc":
+            continue
+        for number, text in enumerate(rows, 1):
+            with contextlib.suppress(ValueError):  # no tune
+                found[path.with_name(f"{path.stem}-{number}.wav")] = wav(parse(text))
+            if len(found) == SOUNDS:
+                break
+    return found
 
 
 def _list(labels: dict[str, list[str]]) -> str:
