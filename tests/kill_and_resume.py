@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+CODES = "--model.first-stage.network.widths 4 8 --model.first-stage.quantizer.size 16".split()  # of vqvae_digits below
 RUNS = {
     "vae_digits": ["--model.network.widths", "8", "16", "--train.ema-decay", "0.99"],
     "gan_digits": ["--model.network.generator-width", "8", "--model.network.discriminator-width", "8"],
@@ -34,8 +35,26 @@ RUNS = {
     "gpt_pydoc": ["--model.layers", "2", "--model.heads", "2", "--model.width", "32", "--model.dropout", "0.1"],
     "lstm_pydoc": ["--model.width", "32", "--model.embedding", "16", "--data.context", "16"],
     "vqvae_digits": ["--model.network.widths", "4", "8", "--model.quantizer.size", "16"],
+    "kl_digits": ["--model.network.widths", "4", "8"],
+    "vqgan_digits": (
+        "--model.network.widths 4 8 --model.quantizer.size 16 --model.adversarial.start 5 "
+        "--model.adversarial.discriminator.width 8"
+    ).split(),
+    "latent_digits": (
+        "--model.network.layers 1 --model.network.width 32 --model.space.first-stage.network.widths 4 8"
+    ).split(),
+    "dalle_digits": ["--model.layers", "1", "--model.width", "32", *CODES],
+    "maskgit_digits": ["--model.layers", "1", "--model.width", "32", *CODES],
+    "crossmodal_digits": ["--model.layers", "1", "--model.width", "32", *CODES],
+    "multiview_digits": ["--model.network.widths", "32", "--model.widths", "32"],
     "text2image_digits": ["--model.network.layers", "1", "--model.network.width", "32"],
     "hmm_letters": ["--model.states", "3", "--data.context", "31"],
+}
+FIRST_STAGES = {  # recipe -> the recipe of its first stage, which is trained once and lies beside its runs
+    "latent_digits": "kl_digits",
+    "dalle_digits": "vqvae_digits",
+    "maskgit_digits": "vqvae_digits",
+    "crossmodal_digits": "vqvae_digits",
 }
 STEPS = 60
 COMMON = (
@@ -46,6 +65,8 @@ COMMON = (
 
 def start(recipe: str, out: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "genjax.cli", "train", recipe, "--out", str(out), *COMMON, *RUNS[recipe]]
+    if recipe in FIRST_STAGES:
+        command += ["--train.init-from", f"first_stage={out.parent / FIRST_STAGES[recipe]}"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -106,6 +127,8 @@ def main() -> int:
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         for recipe in args.systems:
             whole = Path(folder) / recipe
+            if recipe in FIRST_STAGES:
+                finish(FIRST_STAGES[recipe], Path(folder) / FIRST_STAGES[recipe])
             finish(recipe, whole)
             expected, same, steps = state(whole), 0, []
             for trial in range(args.kills):
