@@ -1,6 +1,7 @@
 """The house: arrows go one way, no file is long, every module says what is public."""
 
 import ast
+import functools
 import importlib
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def module_of(file: Path) -> str:
     return ".".join(("genjax", *file.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
+@functools.cache
 def imports(file: Path) -> set[str]:
     """Modules of genjax that a file imports, in functions too; not those for type checkers alone."""
     found = set()
