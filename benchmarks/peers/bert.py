@@ -6,17 +6,11 @@ had, with as many words hidden, by the same optimizer, and measures it on the sa
     python benchmarks/peers/bert.py runs/bert_pydoc
 """
 
-import argparse
-import time
-from pathlib import Path
-
 import numpy as np
 
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import BERT
 from genjax.spec import DataSpec, Tokens
-
-THREADS = 2
 
 
 def pair(precision: str = "float32"):
@@ -90,25 +84,15 @@ def adamw(model, rate: float, weight_decay: float, **options):
 
 def main() -> None:
     import jax
+    import of_run
     import torch
 
-    from genjax.data import load as load_data
-    from genjax.data import load_tokenizer, split_batches, train_batches
-    from genjax.engine.optimizers import schedule
+    from genjax.data import split_batches
     from genjax.engine.step import EVAL, run_key
-    from genjax.runs.directory import load
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run of a BERT")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(THREADS)
-    experiment = load(args.run)[0]
-    c, optim, steps, batch_size = experiment.model, experiment.optim, experiment.train.steps, experiment.data.batch_size
-    dataset = load_data(experiment.data, tokenizer=load_tokenizer(args.run))
+    of = of_run.asked(__doc__)
+    c, optim, batch_size = of.experiment.model, of.experiment.optim, of.experiment.data.batch_size
     model = peer(c.vocabulary, c.context, c.dropout, layers=c.layers, heads=c.heads, width=c.width)
-    optimizer = adamw(model, 1.0, optim.weight_decay, betas=(optim.b1, optim.b2), eps=optim.eps)
 
     @jax.jit
     def hidden(batch, key):
@@ -123,27 +107,18 @@ def main() -> None:
         logits = model(input_ids=ids).logits
         return torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction=reduction), labels != -100
 
-    key, rate, start = jax.random.key(args.seed), schedule(optim, steps), time.time()
-    for step, batch in zip(range(steps), train_batches(dataset, batch_size, args.seed)):
-        for group in optimizer.param_groups:
-            group["lr"] = float(rate(np.int32(step)))
-        optimizer.zero_grad()
-        value, _ = nats(batch, jax.random.fold_in(key, step))
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm or float("inf"))
-        optimizer.step()
-        if (step + 1) % 250 == 0:
-            print(f"step {step + 1}/{steps}  nats {value.item():.4f}  {time.time() - start:.0f} s", flush=True)
+    key = jax.random.key(of.arguments.seed)
+    optimizer = adamw(model, 1.0, optim.weight_decay, betas=(optim.b1, optim.b2), eps=optim.eps)
+    of_run.train(of, optimizer, lambda step, batch: nats(batch, jax.random.fold_in(key, step))[0])
     model.eval()
     total = count = 0.0
     with torch.no_grad():
-        for number, batch in enumerate(split_batches(dataset, "validation", batch_size)):
-            key = jax.random.fold_in(run_key(experiment.train.seed, EVAL), number * batch_size)
+        for number, batch in enumerate(split_batches(of.dataset, "validation", batch_size)):
+            key = jax.random.fold_in(run_key(of.experiment.train.seed, EVAL), number * batch_size)
             value, gaps = nats(batch, key, "none")
             valid = torch.tensor(batch["valid"])[:, None]
             total, count = total + float((value * valid).sum()), count + float((gaps & valid).sum())
-    parameters = sum(p.numel() for p in model.parameters())
-    print(f"{parameters:,} parameters; validation {total / count:.4f} nats a hidden word ({count:.0f} of them)")
+    print(f"validation {total / count:.4f} nats a hidden word ({count:.0f} of them)")
 
 
 if __name__ == "__main__":

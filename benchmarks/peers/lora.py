@@ -9,13 +9,6 @@ distribution, another run in all weights. It measures on the same windows, of th
     python benchmarks/peers/lora.py runs/lora_pydoc runs/gpt_pydoc/hf
 """
 
-import argparse
-import time
-from pathlib import Path
-
-import numpy as np
-
-THREADS = 2
 MATRICES = ["c_attn", "c_proj", "c_fc"]  # all of a block, as genjax's targets "kernel$"
 
 
@@ -56,44 +49,26 @@ def measure(model, batches) -> float:
 
 
 def main() -> None:
+    import of_run
     import torch
     from transformers import GPT2LMHeadModel
 
-    from genjax.data import load as load_data
-    from genjax.data import load_tokenizer, split_batches, train_batches
-    from genjax.engine.optimizers import schedule
+    from genjax.data import load, split_batches
     from genjax.models import LoRA
-    from genjax.runs.directory import load
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run of a GPT, or of LoRA over one, that started from the base")
-    parser.add_argument("base", type=Path, help="the base, exported by --format hf")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(THREADS)
-    experiment = load(args.run)[0]
-    c, optim, steps, batch_size = experiment.model, experiment.optim, experiment.train.steps, experiment.data.batch_size
-    tokenizer = load_tokenizer(args.run)
-    dataset, examples = load_data(experiment.data, tokenizer=tokenizer), experiment.eval.examples
-    measured = {"validation": split_batches(dataset, "validation", batch_size, examples=examples)}
+    of = of_run.asked(__doc__, base="the base, exported by --format hf")
+    experiment, c, optim = of.experiment, of.experiment.model, of.experiment.optim
+    batch_size = experiment.data.batch_size
+    measured = {"validation": split_batches(of.dataset, "validation", batch_size, examples=experiment.eval.examples)}
     for name, task in experiment.eval.tasks.items():
-        other = load_data(task.data, tokenizer=tokenizer)
+        other = load(task.data, tokenizer=of.tokenizer)
         measured[name] = split_batches(other, task.split, batch_size, examples=task.examples)
-    model = GPT2LMHeadModel.from_pretrained(args.base, attn_implementation="sdpa")
+    model = GPT2LMHeadModel.from_pretrained(of.arguments.base, attn_implementation="sdpa")
     model = adapted(model, c.rank, c.alpha) if isinstance(c, LoRA) else model
     learned = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(learned, betas=(optim.b1, optim.b2), eps=optim.eps)
-    rate, start = schedule(optim, steps), time.process_time()
     model.train()
-    for step, batch in zip(range(steps), train_batches(dataset, batch_size, args.seed)):
-        optimizer.param_groups[0]["lr"] = float(rate(np.int32(step)))
-        optimizer.zero_grad()
-        value = nats(model, batch).mean()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(learned, optim.clip_norm or float("inf"))
-        optimizer.step()
-    print(f"{sum(p.numel() for p in learned):,} parameters learned in {time.process_time() - start:.0f} s of CPU time")
+    optimizer = torch.optim.Adam(learned, betas=(optim.b1, optim.b2), eps=optim.eps)
+    of_run.train(of, optimizer, lambda step, batch: nats(model, batch).mean())
     print("; ".join(f"{name} {measure(model, batches):.4f} nats a token" for name, batches in measured.items()))
 
 

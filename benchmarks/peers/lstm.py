@@ -7,18 +7,11 @@ measures it on the validation split in as many streams as genjax does:
     python benchmarks/peers/lstm.py runs/lstm_pydoc
 """
 
-import argparse
-import math
-import time
-from pathlib import Path
-
-import numpy as np
-
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import RecurrentLM
 from genjax.spec import DataSpec, Mask, Tokens
 
-VOCABULARY, THREADS = 256, 2
+VOCABULARY = 256
 
 
 def lstm(precision: str = "float32"):
@@ -112,40 +105,27 @@ def measure(model, batches) -> float:
 
 
 def main() -> None:
+    import of_run
     import torch
 
-    from genjax.data import load as load_data
-    from genjax.data import load_tokenizer, split_batches, train_batches
-    from genjax.engine.optimizers import schedule
-    from genjax.runs.directory import load
+    from genjax.data import split_batches
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run of a RecurrentLM")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(THREADS)
-    experiment = load(args.run)[0]
-    c, optim, steps, batch_size = experiment.model, experiment.optim, experiment.train.steps, experiment.data.batch_size
-    dataset = load_data(experiment.data, tokenizer=load_tokenizer(args.run))
+    of = of_run.asked(__doc__)
+    c, optim, state = of.experiment.model, of.experiment.optim, None
     model = peer(c.cell, c.vocabulary, list(c.widths), c.embedding, c.dropout, c.hidden_dropout)
-    optimizer = torch.optim.Adam(model.parameters(), betas=(optim.b1, optim.b2), eps=optim.eps)
-    rate, state, start = schedule(optim, steps), None, time.time()
-    for step, batch in zip(range(steps), train_batches(dataset, batch_size, args.seed)):
-        optimizer.param_groups[0]["lr"] = float(rate(np.int32(step)))
-        optimizer.zero_grad()
+
+    def loss(step, batch):
+        nonlocal state
         tokens = torch.tensor(batch["tokens"]).long()
         state = None if batch["starts"].all() else state
         logits, state, raw, dropped = model(tokens[:, :-1], state)
         nats = torch.nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         slow = (raw[:, 1:] - raw[:, :-1]).pow(2).mean()
-        (nats + c.activation_l2 * dropped.pow(2).mean() + c.slowness * slow).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), optim.clip_norm or math.inf)
-        optimizer.step()
-        if (step + 1) % 250 == 0:
-            print(f"step {step + 1}/{steps}  nats {nats.item():.4f}  {time.time() - start:.0f} s", flush=True)
-    found = measure(model, split_batches(dataset, "validation", batch_size, follow=True))
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters; validation {found:.4f} nats a token")
+        return nats + c.activation_l2 * dropped.pow(2).mean() + c.slowness * slow
+
+    of_run.train(of, torch.optim.Adam(model.parameters(), betas=(optim.b1, optim.b2), eps=optim.eps), loss)
+    found = measure(model, split_batches(of.dataset, "validation", of.experiment.data.batch_size, follow=True))
+    print(f"validation {found:.4f} nats a token")
 
 
 if __name__ == "__main__":

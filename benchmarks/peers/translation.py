@@ -9,19 +9,15 @@ had, takes the mean of its last five snapshots, translates the validation split 
     genjax eval runs/translate_en_de --metrics bleu --beams 1 --average 5
 """
 
-import argparse
 import copy
 import dataclasses
-import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-THREADS, SNAPSHOTS, ROWS = 2, 5, 128
-
+SNAPSHOTS, ROWS = 5, 128
 
 SIZES = {"layers": 3, "heads": 4, "width": 128, "hidden": 512}
 VOCABULARY, LENGTH, BATCH, BEAMS = 4096, 32, 64, 4
@@ -190,51 +186,31 @@ def translated(model: Peer, batch: dict[str, torch.Tensor], end: int, longest: i
     return [row[: row.index(end)] if end in row else row for row in rows]
 
 
-def train(model: Peer, batches, steps: int, rate, options: dict, end: int, smoothing: float) -> dict:
-    """The mean of the parameters after the last steps, SNAPSHOTS of them a twelfth of the run apart."""
-    optimizer = torch.optim.Adam(model.parameters(), **options)
-    every, kept, start = max(1, steps // 12), [], time.time()
-    for step, batch in zip(range(steps), batches):
-        optimizer.param_groups[0]["lr"] = float(rate(step))
-        optimizer.zero_grad()
-        value = loss(model, tensors(batch), end, smoothing)
-        value.backward()
-        optimizer.step()
-        if (step + 1) % every == 0:
-            kept = [*kept, copy.deepcopy(model.state_dict())][-SNAPSHOTS:]
-            print(f"step {step + 1}/{steps}  loss {value.item():.4f}  {time.time() - start:.0f} s", flush=True)
-    return {name: sum(state[name] for state in kept) / len(kept) for name in kept[0]}
-
-
 def main() -> None:
+    import of_run
     import sacrebleu
 
-    from genjax.data import load as load_data
-    from genjax.data import load_tokenizer, split_batches, train_batches
-    from genjax.engine.optimizers import schedule
-    from genjax.runs.directory import load
+    from genjax.data import split_batches
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run of a Translation")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, help="default: those of the run")
-    args = parser.parse_args()
-    torch.manual_seed(args.seed)
-    torch.set_num_threads(THREADS)
-    experiment = load(args.run)[0]
-    c, optim, steps = experiment.model, experiment.optim, args.steps or experiment.train.steps
-    dataset = load_data(experiment.data, tokenizer=load_tokenizer(args.run))
+    of = of_run.asked(__doc__)
+    c, optim, kept = of.experiment.model, of.experiment.optim, []
     model = Peer(c.vocabulary, c.layers, c.heads, c.width, c.hidden, c.dropout, c.context)
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
-    options = {"betas": (optim.b1, optim.b2), "eps": optim.eps}
-    batches = train_batches(dataset, experiment.data.batch_size, args.seed)
-    model.load_state_dict(train(model, batches, steps, schedule(optim, steps), options, c.end, c.label_smoothing))
+    every = max(1, of.experiment.train.steps // 12)
+
+    def keep(step: int) -> None:
+        if step % every == 0:
+            kept.append(copy.deepcopy(model.state_dict()))
+            del kept[:-SNAPSHOTS]
+
+    optimizer = torch.optim.Adam(model.parameters(), betas=(optim.b1, optim.b2), eps=optim.eps)
+    of_run.train(of, optimizer, lambda step, batch: loss(model, tensors(batch), c.end, c.label_smoothing), keep)
+    model.load_state_dict({name: sum(state[name] for state in kept) / len(kept) for name in kept[0]})
     model.eval()
-    made, rest = [], len(dataset.validation)
-    for batch in split_batches(dataset, "validation", ROWS):
-        made += [dataset.tokenizer.decode(ids) for ids in translated(model, tensors(batch), c.end, c.context)]
+    made, rest = [], len(of.dataset.validation)
+    for batch in split_batches(of.dataset, "validation", ROWS):
+        made += [of.tokenizer.decode(ids) for ids in translated(model, tensors(batch), c.end, c.context)]
     for scorer in (sacrebleu.BLEU(), sacrebleu.CHRF()):
-        score = scorer.corpus_score(made[:rest], [dataset.texts["validation"]["target"].tolist()], n_bootstrap=1000)
+        score = scorer.corpus_score(made[:rest], [of.dataset.texts["validation"]["target"].tolist()], n_bootstrap=1000)
         print(score, scorer.get_signature())
 
 
