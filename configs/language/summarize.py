@@ -15,7 +15,14 @@ from genjax.orders import Buckets
 
 experiment = Experiment(
     model=Translation(
-        layers=3, heads=4, width=192, hidden=768, dropout=0.1, positions="sinusoidal", embedding_scale=192**0.5
+        layers=3,
+        heads=4,
+        width=192,
+        hidden=768,
+        dropout=0.1,
+        positions="sinusoidal",
+        embedding_scale=192**0.5,
+        initializer="glorot",
     ),
     data=Data(
         path="articles.jsonl",

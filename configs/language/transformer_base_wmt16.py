@@ -24,6 +24,7 @@ experiment = Experiment(
         label_smoothing=0.1,
         positions="sinusoidal",
         embedding_scale=WIDTH**0.5,
+        initializer="glorot",
         order="post",
         embedding_norm=False,
         context=256,

@@ -19,7 +19,14 @@ from genjax.orders import Buckets
 
 experiment = Experiment(
     model=Translation(
-        layers=2, heads=4, width=128, hidden=512, dropout=0.1, positions="sinusoidal", embedding_scale=128**0.5
+        layers=2,
+        heads=4,
+        width=128,
+        hidden=512,
+        dropout=0.1,
+        positions="sinusoidal",
+        embedding_scale=128**0.5,
+        initializer="glorot",
     ),
     data=Data(
         source="phrases:en-de",

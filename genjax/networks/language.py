@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.networks.transformer import INIT, Caches, Config, Shared, Transformer
+from genjax.networks.transformer import Caches, Config, Shared, Transformer
 from genjax.nn.attention import Mask
 from genjax.nn.dense import Dense
 from genjax.nn.sharding import BATCH, constrain
@@ -91,7 +91,7 @@ class Decoder(Transformer):
         if c.tied:
             logits_BTV = x_BTD @ table_VD.T
         else:
-            head = Dense(c.padded_vocabulary, use_bias=False, kernel_init=INIT, dtype=c.dtype, name="head")
+            head = Dense(c.padded_vocabulary, use_bias=False, kernel_init=c.kernel_init, dtype=c.dtype, name="head")
             logits_BTV = head(x_BTD)
         logits_BTV = constrain(logits_BTV, BATCH, None, "tensor").astype(jnp.float32)
         if c.logit_bias:
@@ -110,7 +110,7 @@ class EncoderDecoder(nn.Module):
 
     def setup(self):
         c = self.config
-        self.embedding = self.param("embedding", INIT, (c.padded_vocabulary, c.width))
+        self.embedding = self.param("embedding", c.embedding_init, (c.padded_vocabulary, c.width))
         self.encoder, self.decoder = Encoder(c), Decoder(c, cross=True)
 
     def __call__(

@@ -44,7 +44,7 @@ class MaskedHead(nn.Module):
     @nn.compact
     def __call__(self, x_BTD: Array, table_VD: Array) -> Array:
         c = self.config
-        x_BTD = Dense(c.width, kernel_init=INIT, dtype=c.dtype, name="dense")(x_BTD)
+        x_BTD = Dense(c.width, kernel_init=c.kernel_init, dtype=c.dtype, name="dense")(x_BTD)
         x_BTD = norm(c, "norm")(jax.nn.gelu(x_BTD, approximate=False))
         bias_V = self.param("bias", nn.initializers.zeros, (len(table_VD),))
         logits_BTV = (x_BTD @ table_VD.astype(x_BTD.dtype).T).astype(jnp.float32) + bias_V

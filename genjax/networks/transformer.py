@@ -43,7 +43,7 @@ class Config:
 
     Llama: positions="rope", norm="rms", mlp="swiglu", tied=False, bias=False.
     Vaswani et al. 2017: positions="sinusoidal", embedding_scale=width**0.5, order="post",
-      embedding_norm=False, mlp="relu".
+      embedding_norm=False, mlp="relu", initializer="glorot".
     BERT: order="post", mlp="gelu_exact", eps=1e-12.
     T5: positions="relative", norm="rms", mlp="relu", bias=False, score_scale=1.0, eps=1e-6, logit_scale=width**-0.5.
     T5 1.1: as T5, but for mlp="geglu", tied=False and no logit_scale.
@@ -75,6 +75,7 @@ class Config:
     logit_bias: bool = False  # one for each id
     logit_softcap: float = 0.0  # c: logits become c tanh(logit / c) (Gemma 2, arXiv:2408.00118, section 2); 0 = off
     bias: bool = True
+    initializer: Literal["normal", "glorot"] = "normal"  # GPT-2's N(0, 0.02^2); or that of Vaswani et al.'s own code
     vocabulary_multiple: int = 128  # ids are padded to it, for the hardware's tiles and `tensor`
     remat: Remat = "none"  # recomputed: all but matrix products, or all
     unroll: int | None = None  # blocks compiled into one turn of the loop; None = chosen by platform
@@ -117,9 +118,21 @@ class Config:
         return math.ceil(self.vocabulary / self.vocabulary_multiple) * self.vocabulary_multiple
 
     @property
+    def kernel_init(self) -> nn.initializers.Initializer:
+        """For matrices; Glorot & Bengio's takes queries, keys and values for one matrix, as PyTorch does."""
+        return INIT if self.initializer == "normal" else nn.initializers.glorot_uniform()
+
+    @property
     def residual_init(self) -> nn.initializers.Initializer:
-        """For projections onto the residual stream: 1 / sqrt(their number) smaller (GPT-2, section 2.3)."""
+        """For projections onto the residual stream: normal ones 1 / sqrt(their number) smaller (GPT-2, section 2.3)."""
+        if self.initializer == "glorot":
+            return self.kernel_init
         return nn.initializers.normal(0.02 / (2 * self.layers) ** 0.5)
+
+    @property
+    def embedding_init(self) -> nn.initializers.Initializer:
+        """For the embedding; with "glorot" of variance 1 / width, which `embedding_scale` makes 1."""
+        return INIT if self.initializer == "normal" else nn.initializers.normal(self.width**-0.5)
 
 
 class Caches(NamedTuple):
@@ -163,7 +176,7 @@ class Block(nn.Module):
         c = self.config
         x_BTD, caches = carry
         own, memory = caches or (None, None)
-        init = {"bias": c.bias, "kernel_init": INIT, "out_init": c.residual_init, "dtype": c.dtype}
+        init = {"bias": c.bias, "kernel_init": c.kernel_init, "out_init": c.residual_init, "dtype": c.dtype}
         heads = {"heads": c.heads, "kv_heads": c.kv_heads, "size": c.size, "scale": c.score_scale, **init}
         heads |= {"qk_norm": c.qk_norm, "implementation": c.attention}
 
@@ -205,7 +218,8 @@ class Transformer(nn.Module):
 
     def table(self) -> Array:
         """(V, D) the embedding, a parameter of this module."""
-        return self.param("embedding", INIT, (self.config.padded_vocabulary, self.config.width))
+        c = self.config
+        return self.param("embedding", c.embedding_init, (c.padded_vocabulary, c.width))
 
     def features(
         self,

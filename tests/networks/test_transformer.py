@@ -143,6 +143,17 @@ def test_the_memory_reaches_the_logits_and_dropout_belongs_to_the_example():
     assert abs(other - y)[..., :21].max() > 1e-3
 
 
+def test_initializers():
+    """GPT-2: 0.02, less onto the residual stream; Glorot: variance 2 / (inputs + outputs), the embedding 1 / width."""
+    sizes = SIZES | {"width": 64, "hidden": 256, "vocabulary": 512}
+    for name, embedding, up, down in (("normal", 0.02, 0.02, 0.01), ("glorot", 64**-0.5, *2 * [(2 / 320) ** 0.5])):
+        net = EncoderDecoder(Config(**sizes, initializer=name))
+        params = jax.jit(net.init)(jax.random.key(0), ids(1, 4), ids(1, 4))["params"]
+        mlp = params["decoder"]["blocks"]["mlp"]
+        for array, std in ((params["embedding"], embedding), (mlp["up"]["kernel"], up), (mlp["down"]["kernel"], down)):
+            assert np.isclose(array.std(), std, rtol=0.05)
+
+
 def test_distances():
     """By hand from the paper's words: 8 buckets of one side are distances 0 to 3, then 4 to 5, 6 to 9, 10 to 15, 16."""
     bucket = lambda distance, both: distance_bucket(  # noqa: E731
