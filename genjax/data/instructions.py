@@ -8,7 +8,9 @@ out as in
 
     Assistant: Paris.
 
-with a closing token, or a line break, at the end. What the assistant says, and the closing, is learned.
+with a closing token, or a line break, at the end. What the assistant says, and the closing, is learned. A model that
+knows another form gets it by `--data.chat "user=<|user|>{}<|end|>" "assistant=<|assistant|>{}<|end|>"`, a text for each
+role with {} where the message stands; of the assistant's what follows {} is learned too.
 
 With `choices`, a list of texts, and `answer` the number of the right one, from 0 on, a row of tokens holds the prompt
 with each choice as a segment of its own; only the right one is learned. `--data.shots K` puts K other examples of the
@@ -24,13 +26,16 @@ from genjax.data.dataset import Dataset, hold_out
 from genjax.data.draws import Draws
 from genjax.data.text import Padded, closing
 from genjax.data.tokenizers import Tokenizer, make_tokenizer
-from genjax.errors import UserError
+from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.orders import Examples
 from genjax.spec import DataSpec, Tokens
 
 __all__ = ["Answers", "are", "instructions"]
 
+ROLES = ("system", "user", "assistant")
+
+Chat = tuple[Mapping[str, tuple[str, str]], str]  # role -> what is before and behind a message; what is between two
 Piece = tuple[str, bool]  # a part of a text, and whether it is to be learned
 Encoded = tuple[np.ndarray, np.ndarray]  # (T,) ids, and which of them are to be learned
 
@@ -90,7 +95,7 @@ def instructions(
       UserError: a prompt, an answer or a message that is not one (the first is named); with --data.strict a long text;
         choices, or shots, that the context has no room for.
     """
-    examples = list(_examples(columns, place))
+    examples = list(_examples(columns, place, _chat(data)))
     words = (text for example in examples for pieces in example.texts for text, _ in pieces)
     tokenizer = tokenizer or make_tokenizer(data.tokenizer, words, end=True)
     coded = [[_encoded(pieces, tokenizer) for pieces in example.texts] for example in examples]
@@ -122,10 +127,22 @@ def instructions(
     return Dataset(spec, *sources, tokenizer=tokenizer, notes=notes, unused=unused)
 
 
-def _examples(columns: Mapping[str, np.ndarray], place: str) -> Iterator[_Example]:
+def _chat(data: Data) -> Chat:
+    """As --data.chat says. Raises UsageError for what is no role and text."""
+    chat = {}
+    for entry in data.chat:
+        role, equals, text = entry.partition("=")
+        if role not in ROLES or role in chat or not equals or text.count("{}") != 1:
+            raise UsageError(f"--data.chat {entry}: write ROLE=TEXT, with one {{}}, for each of {', '.join(ROLES)}")
+        before, _, after = text.partition("{}")
+        chat[role] = before, after
+    return (chat, "") if chat else ({role: (f"{role.title()}: ", "") for role in ROLES}, "\n\n")
+
+
+def _examples(columns: Mapping[str, np.ndarray], place: str, chat: Chat) -> Iterator[_Example]:
     if "messages" in columns:
         for n, messages in enumerate(columns["messages"], 1):
-            yield _Example([_messages(messages, f"{place}: row {n}")])
+            yield _Example([_messages(messages, chat, f"{place}: row {n}")])
         return
     for n, (prompt, answer) in enumerate(zip(columns["prompt"], columns["answer"]), 1):
         choices = columns["choices"][n - 1] if "choices" in columns else [answer]
@@ -138,16 +155,21 @@ def _examples(columns: Mapping[str, np.ndarray], place: str) -> Iterator[_Exampl
         yield _Example([[(prompt, False), (text, True)] for text in choices], answer if "choices" in columns else 0)
 
 
-def _messages(messages: object, place: str) -> list[Piece]:
+def _messages(messages: object, chat: Chat, place: str) -> list[Piece]:
     row: list[Piece] = []
+    forms, between = chat
     for message in messages if isinstance(messages, list | np.ndarray) else [None]:
         role, content = (message.get(name) if isinstance(message, dict) else None for name in ("role", "content"))
-        if role not in ("system", "user", "assistant") or not isinstance(content, str):
+        if role not in ROLES or not isinstance(content, str):
             raise UserError(
                 f'{place}: messages must be a list of {{"role": "system", "user" or "assistant", "content": TEXT}}'
             )
-        head = "\n\n" * bool(row) + f"{role.title()}: "
-        row += [(head, False), (content, True)] if role == "assistant" else [(head + content, False)]
+        if role not in forms:
+            raise UserError(f"{place}: a message is the {role}'s, of which --data.chat says nothing: add {role}=TEXT")
+        before, after = forms[role]
+        before = between * bool(row) + before
+        learned = role == "assistant"
+        row += [(before, False), (content + after, True)] if learned else [(before + content + after, False)]
     if not any(learned for _, learned in row):
         raise UserError(f"{place}: no message is the assistant's: nothing is to be learned")
     return row

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genjax.data import load, split_batches, train_batches
-from genjax.errors import UserError
+from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.models import GPT
 from genjax.models.language.targets import cross_entropy
@@ -47,6 +47,23 @@ def test_messages(tmp_path):
     dataset = load(dataclasses.replace(written(tmp_path / "talk.jsonl", [{"messages": talk}] * 4), context=64))
     text = "System: Be short.\n\nUser: Hi\n\nAssistant: Ho"
     assert learned(dataset)[0] == (text, "Ho", 3)
+
+
+def test_messages_in_a_form_of_their_own(tmp_path):
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    talk += [{"role": "user", "content": "So?"}, {"role": "assistant", "content": "No"}]
+    data = written(tmp_path / "talk.jsonl", [{"messages": talk}] * 4)
+    dataset = load(dataclasses.replace(data, chat=("user=<u>{}\n", "assistant=<a>{}<e>\n"), context=64))
+    assert learned(dataset)[0] == ("<u>Hi\n<a>Ho<e>\n<u>So?\n<a>No<e>\n", "Ho<e>\nNo<e>\n", 13)
+    for chat, message in (
+        (("judge={}",), "write ROLE=TEXT"),
+        (("user=x",), "with one {}"),
+        (("user={}",) * 2, "write"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            load(dataclasses.replace(data, chat=chat))
+    with pytest.raises(UserError, match=r"row 1: a message is the assistant's, of which --data\.chat says nothing"):
+        load(dataclasses.replace(data, chat=("user={}",)))
 
 
 def test_the_loss_is_that_of_the_answers_however_rows_are_packed(tmp_path):
