@@ -13,7 +13,7 @@ from genjax.errors import visible
 __all__ = ["Progress"]
 
 BAR = 20  # columns, with the percentage: what says less makes room for it
-SURE, LONG = 10, 20 * 60  # seconds of training after which a forecast is made, and of one that is long
+LONG = 20 * 60  # seconds of a training that is long
 _GONE = contextlib.suppress(OSError)  # a terminal that was closed, or a log on a full disk, ends no run
 
 
@@ -22,7 +22,7 @@ class Progress:
 
     The clock runs from the construction on and stands still between `pause` and `resume`, so that speeds are
     those of training alone. Wait for the device before `pause`, else steps under way count as pause. Where training
-    will take long, that is said once, with `hint`.
+    will take long, that is said once, with `hint`, when ten seconds or 20 steps have told the speed.
     """
 
     def __init__(self, total_steps: int, start_step: int, batch_size: int, *, hint: str = "", stream=None):
@@ -51,7 +51,7 @@ class Progress:
             self._losses = "".join(f"  {name} {metrics[name]:.4g}" for name in losses)
         if self._clock() - self._marks[-1][0] >= 0.5:
             self._marks.append((self._clock(), step))
-        if self._hint and self._clock() > SURE:
+        if self._hint and len(self._marks) == self._marks.maxlen:
             seconds, self._hint, hint = (self._total - step) / self.speed["steps_per_second"], "", self._hint
             if seconds > LONG:
                 self.message(f"training will take {tqdm.format_interval(seconds)}: {hint}")

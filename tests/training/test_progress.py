@@ -107,13 +107,21 @@ def test_a_terminal_that_was_closed_ends_no_run(terminal):
     progress.close()
 
 
-@pytest.mark.parametrize(("steps", "said"), [(10_000, ["training will take 41:29: use less"]), (4_000, [])])
+@pytest.mark.parametrize(("steps", "said"), [(10_000, ["training will take 41:30: use less"]), (4_000, [])])
 def test_a_long_training_is_announced_once_it_is_known(clock, steps, said):
     progress = Progress(steps, 0, batch_size=1, hint="use less", stream=(stream := io.StringIO()))
     for step in range(1, 100):
         clock.time += 0.25
         progress.update(step)
     assert stream.getvalue().splitlines() == said
+
+
+def test_a_slow_first_step_announces_nothing(clock):
+    progress = Progress(500, 0, batch_size=1, hint="use less", stream=(stream := io.StringIO()))
+    for step in range(1, 50):
+        clock.time += 15 if step == 1 else 0.5
+        progress.update(step)
+    assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize("columns, words", [(120, "examples/s"), (80, "steps/s"), (70, "loss"), (48, "left")])
