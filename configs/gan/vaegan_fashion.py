@@ -8,7 +8,12 @@ The path is a copy of the data set as .npz; without it, what `tfds build fashion
 Beside PyTorch, the same networks for 400 steps of 64 images without averages, seeds 0 to 2 (`python
 benchmarks/beside.py vaegan fashion_mnist.npz --seeds 0 1 2 --steps 400`; jax 0.10.2, torch 2.13, 2 cores AMD EPYC that
 others used as well, 2026-11-26), ours less theirs with its 95% interval: kid over random features 0.0155 - 0.0146 =
-0.001 +- 0.011, diversity 5.96 - 5.99 = -0.04 +- 0.35. The whole recipe has not been measured.
+0.001 +- 0.011, diversity 5.96 - 5.99 = -0.04 +- 0.35.
+
+The whole recipe took 5.8 minutes of CPU time (the same machine, 2026-11-27): the squared error of a reconstruction is
+0.130, its error in the discriminator's layer 92 (119 after 1,000 steps), and the mean distance between two samples 0.92
+of that between two test images. Looked at: reconstructions keep the garment, its cut and its shade, with a grain of
+checks; of samples most shirts and trousers are recognized, and many shoes and bags are blots.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
