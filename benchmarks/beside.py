@@ -3,12 +3,15 @@
     python benchmarks/beside.py infogan fashion_mnist.npz --seeds 0 1 2
     python benchmarks/beside.py stylegan2 fashion_mnist.npz --seeds 0 1 2 --steps 400
     python benchmarks/beside.py cyclegan emoji64.npz --seeds 0 1 2 --steps 500
+    python benchmarks/beside.py mopoe --seeds 0 1 2 --steps 2000
 
 The networks, the optimizers, the batch size and the number of images seen are the same; the weights and the noise are
 drawn by each side's own generator, and weights are not averaged. Both are measured by the same code: `kid` and
 `diversity` over random features of 1,024 samples and of the first 1,024 test images, and of InfoGAN the accuracy of its
 clusters on these; of what turns one picture into another, `kid` and the error against the true partners of the held-out
-pictures. One line a seed and side, then the difference (ours - theirs) with its 95% interval (Student's t over seeds).
+pictures; of VAEs of several views (mvae, mmvae and mopoe, beside the package multivae, on embedded digits) how often
+the views show one digit. One line a seed and side, then the difference (ours - theirs) with its 95% interval
+(Student's t over seeds).
 """
 
 import argparse
@@ -43,18 +46,24 @@ DATA = {
     "cyclegan": dataclasses.replace(ICONS, image_size=32, order=Unpaired()),
     "pix2pix": ICONS,
 }
+VIEWED = {"mvae": "poe", "mmvae": "moe", "mopoe": "mopoe"}  # --model.posterior
 MEASURED = ("kid", "diversity")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=DATA)
-    parser.add_argument("file")
+    parser.add_argument("name", choices=[*DATA, *VIEWED])
+    parser.add_argument("file", nargs="?", help="of pictures, where they are not embedded")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=1500)
     args = parser.parse_args()
-    turned = args.name in TURNED
-    sides = {"genjax": ours_turned if turned else ours, "PyTorch": theirs_turned if turned else theirs}
+    if (args.file is None) != (args.name in VIEWED):
+        parser.error(f"{args.name} {'needs a file' if args.file is None else 'takes no file'}")
+    if args.name in VIEWED:
+        sides = {"genjax": ours_viewed, "multivae": theirs_viewed}
+    else:
+        turned = args.name in TURNED
+        sides = {"genjax": ours_turned if turned else ours, "PyTorch": theirs_turned if turned else theirs}
     rows = {side: [] for side in sides}
     for seed in args.seeds:
         for side, trained in sides.items():
@@ -64,7 +73,7 @@ def main() -> None:
             seconds = round(time.perf_counter() - begin)
             print(json.dumps({"side": side, "seed": seed, "seconds": seconds} | values), flush=True)
     for name in rows["genjax"][0]:
-        apart = np.array([a[name] - b[name] for a, b in zip(rows["genjax"], rows["PyTorch"])])
+        apart = np.array([a[name] - b[name] for a, b in zip(*rows.values())])
         means = " ".join(f"{side} {np.mean([row[name] for row in values]):.4g}" for side, values in rows.items())
         half = stats.t.ppf(0.975, len(apart) - 1) * apart.std(ddof=1) / len(apart) ** 0.5 if len(apart) > 1 else np.nan
         print(f"{name}: {means}, difference {apart.mean():.4g} +- {half:.4g} (95%, {len(apart)} seeds)", flush=True)
@@ -129,6 +138,14 @@ def theirs_turned(name: str, file: str, seed: int, steps: int) -> dict[str, floa
     train, true = data.train.gather(np.arange(len(data.train))), held_out(data)
     turned = importlib.import_module(f"peers.{name}").trained([train[f"image_{x}"] for x in "ab"], steps, seed)
     return against_partners(true, turned(true))
+
+
+def ours_viewed(name: str, file: None, seed: int, steps: int) -> dict[str, float]:
+    return importlib.import_module("peers.multiview").ours(VIEWED[name], seed, steps)
+
+
+def theirs_viewed(name: str, file: None, seed: int, steps: int) -> dict[str, float]:
+    return importlib.import_module("peers.multiview").theirs(VIEWED[name], seed, steps)
 
 
 def held_out(data: Dataset) -> dict[str, np.ndarray]:

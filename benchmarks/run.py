@@ -30,6 +30,9 @@ RECIPES = ("vae_digits", "gan_digits", "gpt_pydoc", "ddpm_digits")
 PAIRS = {  # name -> module of `peers`, function of the precision
     "vae": ("vae", "pair"),
     "vae_keras": ("vae", "keras"),
+    "multiview": ("multiview", "pair"),  # multivae is no part of the extra `peers`
+    "vqvae": ("vqvae", "pair"),
+    "dalle": ("dalle", "pair"),
     "gan": ("gan", "pair"),
     "infogan": ("infogan", "pair"),
     "vaegan": ("vaegan", "pair"),

@@ -37,11 +37,27 @@ def ours(layers: int, heads: int, width: int, context: int, batch: int, precisio
 
 def theirs(layers: int, heads: int, width: int, context: int, batch: int, precision: str):
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel
 
     device = sides.torch_device()
+    model = gpt2(VOCABULARY, layers, heads, width, context).to(device)
+    tokens = torch.randint(VOCABULARY, (batch, context + 1), device=device)
+
+    @torch.compile
+    def loss(inputs, targets):
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            logits = model(input_ids=inputs).logits
+        return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+    step = adamw(model, lambda: loss(tokens[:, :-1], tokens[:, 1:]))
+    return sides.torch_training("transformers GPT-2, SDPA, torch.compile", [model], step)
+
+
+def gpt2(vocabulary: int, layers: int, heads: int, width: int, context: int):
+    """transformers' model, without dropout."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     config = GPT2Config(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         n_positions=context,
         n_embd=width,
         n_layer=layers,
@@ -54,14 +70,12 @@ def theirs(layers: int, heads: int, width: int, context: int, batch: int, precis
         eos_token_id=0,
         attn_implementation="sdpa",
     )
-    model = GPT2LMHeadModel(config).to(device)
-    tokens = torch.randint(VOCABULARY, (batch, context + 1), device=device)
+    return GPT2LMHeadModel(config)
 
-    @torch.compile
-    def loss(inputs, targets):
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = model(input_ids=inputs).logits
-        return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+def adamw(model, loss):
+    """A step on `loss()`: gradients clipped, weights decayed but for biases and norms."""
+    import torch
 
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim < 2]
@@ -70,8 +84,8 @@ def theirs(layers: int, heads: int, width: int, context: int, batch: int, precis
 
     def step():
         optimizer.zero_grad()
-        loss(tokens[:, :-1], tokens[:, 1:]).backward()
+        loss().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
-    return sides.torch_training("transformers GPT-2, SDPA, torch.compile", [model], step)
+    return step

@@ -20,7 +20,8 @@ def training(experiment: Experiment, spec: DataSpec) -> Side:
     engine = Engine(experiment, spec, jax.devices()[:1])  # the peers use one
     batch = engine.put(spec.random_batch(experiment.data.batch_size))
     state, steps = engine.init(), itertools.count()
-    parameters = sum(x.size for x in jax.tree.leaves(state.params))
+    trained = {name: state.params[name] for turn in experiment.model.turns for name in turn.trains}
+    parameters = sum(x.size for x in jax.tree.leaves(trained))
 
     def advance(count: int) -> None:
         nonlocal state

@@ -15,7 +15,7 @@ from genjax.spec import Label, Tokens
 if TYPE_CHECKING:
     from genjax.models.multimodal.multiview import Multiview
 
-__all__ = ["BOUNDS"]
+__all__ = ["BOUNDS", "scales"]
 
 Loss = tuple[Array, dict[str, Array]]  # (B,) to be minimized, and values (B,) to be logged
 
@@ -36,7 +36,7 @@ def mvae(model: "Multiview", params: Params, batch: Batch, key: Array) -> Loss:
     mean_SBZ, log_var_SBZ = jax.vmap(lambda w_MB: product(mean, log_var, w_MB, prior=True))(weight_SMB)
     likelihood_SMB = _likelihoods(model, params, batch, _draws(model, key, batch, mean_SBZ, log_var_SBZ))
     kl_SB = divergence(mean_SBZ, log_var_SBZ)
-    bound_SB = (_scales(model)[:, None] * weight_SMB * likelihood_SMB).sum(1) - model.beta * kl_SB
+    bound_SB = (scales(model)[:, None] * weight_SMB * likelihood_SMB).sum(1) - model.beta * kl_SB
     loss_B = -jnp.where(weight_SMB.sum(1) > 0, bound_SB, 0.0).sum(0)
     return loss_B, {"elbo": likelihood_SMB[0].sum(0) - kl_SB[0], "kl": kl_SB[0]}
 
@@ -61,14 +61,14 @@ def mmvae(model: "Multiview", params: Params, batch: Batch, key: Array) -> Loss:
         return (scale_M[:, None] * likelihood_DMB).sum(1) + beta * ratio_DB
 
     z_DBZ = _draws(model, key, batch, *(jnp.repeat(x, draws, axis=0) for x in (mean, log_var)))  # K of each expert
-    by_expert, scales = (len(model.views), draws, -1), _scales(model)
+    by_expert, scale_M = (len(model.views), draws, -1), scales(model)
     if draws == 1:
-        bound_MB = log_weights(z_DBZ, scales, model.beta)
+        bound_MB = log_weights(z_DBZ, scale_M, model.beta)
     else:
         fixed_DBZ = jax.lax.stop_gradient(z_DBZ)
-        share_MKB = jax.nn.softmax(log_weights(fixed_DBZ, scales, model.beta).reshape(by_expert), axis=1)
+        share_MKB = jax.nn.softmax(log_weights(fixed_DBZ, scale_M, model.beta).reshape(by_expert), axis=1)
         share_DB = jax.lax.stop_gradient(share_MKB).reshape(len(z_DBZ), -1)
-        log_weight_DB = log_weights(fixed_DBZ + share_DB[..., None] * (z_DBZ - fixed_DBZ), scales, model.beta)
+        log_weight_DB = log_weights(fixed_DBZ + share_DB[..., None] * (z_DBZ - fixed_DBZ), scale_M, model.beta)
         summed_MB = (share_DB * log_weight_DB).reshape(by_expert).sum(1)  # whose gradient is wanted
         value_MB = jax.nn.logsumexp(log_weight_DB.reshape(by_expert), axis=1) - math.log(draws)
         bound_MB = summed_MB + jax.lax.stop_gradient(value_MB - summed_MB)
@@ -85,7 +85,7 @@ def mopoe(model: "Multiview", params: Params, batch: Batch, key: Array) -> Loss:
     mean_SBZ, log_var_SBZ, share_SB = model.posterior_of(params, batch, model.views)
     likelihood_SMB = _likelihoods(model, params, batch, _draws(model, key, batch, mean_SBZ, log_var_SBZ))
     kl_SB = divergence(mean_SBZ, log_var_SBZ)
-    bound_SB = (_scales(model)[:, None] * likelihood_SMB).sum(1) - model.beta * kl_SB
+    bound_SB = (scales(model)[:, None] * likelihood_SMB).sum(1) - model.beta * kl_SB
     values = {"elbo": likelihood_SMB.sum(1) - kl_SB, "kl": kl_SB}
     return -(share_SB * bound_SB).sum(0), {name: (share_SB * value_SB).sum(0) for name, value_SB in values.items()}
 
@@ -104,7 +104,7 @@ def _likelihoods(model: "Multiview", params: Params, batch: Batch, z_DBZ: Array)
     return jax.vmap(lambda z_BZ: model.likelihoods(params, batch, z_BZ))(z_DBZ)
 
 
-def _scales(model: "Multiview") -> Array:
+def scales(model: "Multiview") -> Array:
     """(M,) weights of the views' likelihoods: 1, or as if all views had as many numbers as the largest."""
     sizes = []
     for field in model.kinds.values():
