@@ -131,7 +131,7 @@ class Config:
 
     @property
     def embedding_init(self) -> nn.initializers.Initializer:
-        """For the embedding; with "glorot" of variance 1 / width, which `embedding_scale` makes 1."""
+        """For tables of ids and positions; with "glorot" of variance 1 / width, which `embedding_scale` makes 1."""
         return INIT if self.initializer == "normal" else nn.initializers.normal(self.width**-0.5)
 
 
@@ -241,14 +241,14 @@ class Transformer(nn.Module):
         if c.positions == "sinusoidal":
             x_BTD += sines(shared.mask.positions(t), c.width).astype(x_BTD.dtype)
         if c.positions == "learned":
-            table = self.param("positions", INIT, (c.context, c.width))
+            table = self.param("positions", c.embedding_init, (c.context, c.width))
             if shared.mask.segments_BT is None:
                 rows = jax.lax.dynamic_slice_in_dim(table, start, t)
             else:
                 rows = jnp.take(table, shared.mask.positions(t), axis=0)
             x_BTD += rows.astype(x_BTD.dtype)
         if kinds:
-            x_BTD += jnp.take(self.param("kinds", INIT, (kinds, c.width)), kind_BT, axis=0).astype(x_BTD.dtype)
+            x_BTD += jnp.take(self.param("kinds", c.embedding_init, (kinds, c.width)), kind_BT, axis=0).astype(x_BTD.dtype)
         if c.order == "post" and c.embedding_norm:
             x_BTD = norm(c, "embedding_norm")(x_BTD)
         x_BTD = constrain(Dropout(c.dropout)(x_BTD, shared.index_B), BATCH, None, None)
