@@ -19,7 +19,7 @@ experiment = genjax.load_experiment("vae_digits")
 train = dataclasses.replace(experiment.train, steps=STEPS, eval_every=STEPS, checkpoint_every=STEPS)
 experiment = dataclasses.replace(experiment, train=train)
 metrics = genjax.train(experiment, "runs/notebook_vae")
-print({name: round(value, 2) for name, value in metrics.items()})
+print({name: round(float(value), 2) for name, value in metrics.items()})
 
 # %% [markdown]
 # ## What was trained

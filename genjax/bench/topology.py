@@ -4,26 +4,17 @@ import os
 import re
 
 from genjax.errors import UsageError, UserError
+from genjax.runtime import libtpu
 
 __all__ = ["topology_devices"]
 
 TOPOLOGIES = "v5e:4x4, v6e:16x16 (two sizes) or v4:2x2x4, v5p:4x4x4 (three sizes)"
 
-# Without a TPU, libtpu looks for its machine in vain, and says so at length.
-QUIET = {
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # two plans at a time
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
-    "TPU_STDERR_LOG_LEVEL": "3",
-    "TPU_MIN_LOG_LEVEL": "3",
-}
-
 
 def topology_devices(topology: str) -> list:
     """The devices of "v5e:4x4". Raises UserError without libtpu, UsageError where it knows no such topology."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")  # two plans at a time
+    libtpu.hush()
     from jax.experimental import topologies
 
     if not re.fullmatch(r"v\d\w*:\d+x\d+(x\d+)?", topology):

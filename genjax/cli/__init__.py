@@ -21,7 +21,7 @@ from genjax.cli.measure import bench, inspect, plan
 from genjax.cli.sweep import sweep
 from genjax.cli.use import encode, export, sample
 from genjax.errors import UsageError, UserError, visible
-from genjax.runtime import signals
+from genjax.runtime import libtpu, signals
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     argv = [arg for arg in argv if arg != "--debug"]
     if alone:
         signals.end_at_once()
+        libtpu.hush_without_tpu()
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # in a terminal of ASCII too
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
