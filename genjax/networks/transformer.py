@@ -248,7 +248,8 @@ class Transformer(nn.Module):
                 rows = jnp.take(table, shared.mask.positions(t), axis=0)
             x_BTD += rows.astype(x_BTD.dtype)
         if kinds:
-            x_BTD += jnp.take(self.param("kinds", c.embedding_init, (kinds, c.width)), kind_BT, axis=0).astype(x_BTD.dtype)
+            table = self.param("kinds", c.embedding_init, (kinds, c.width))
+            x_BTD += jnp.take(table, kind_BT, axis=0).astype(x_BTD.dtype)
         if c.order == "post" and c.embedding_norm:
             x_BTD = norm(c, "embedding_norm")(x_BTD)
         x_BTD = constrain(Dropout(c.dropout)(x_BTD, shared.index_B), BATCH, None, None)
