@@ -7,6 +7,14 @@ Not measured in this form. With a discriminator of half the width at weight 0.8,
 rest and started at step 300, a run had 17.6 dB, 97% of the codes in use and a perplexity of 172 at step 600, and took
 4.6 minutes of CPU time for 775 steps (2 cores, AMD EPYC, jax 0.10.2, 2026-11-26, beside other programs); most digits
 were still themselves at step 400. But its discriminator lost: the hinge loss rose to 1.00: it told nothing apart.
+
+It learns slowly, even from pictures that stay the same. This recipe's discriminator at 2e-3, in batches of 32 of 2,048
+pictures and their reconstructions by `vqvae_digits` (23.1 dB), told 51% of the patches of 256 held-out pictures from
+those of their reconstructions after 50 steps, 51% after 150, 69% after 200, 76% after 250 and 82% after 350 (one seed,
+2026-11-27, a script that is not kept). With 512 pictures, after 120 steps, it told 58% of the patches of a training
+batch at 2e-4 and 68% at 2e-3; without normalization 52% and 54%. Here it judges from its first step on, when it is at
+chance, and the adaptive weight gives its gradient the size of the reconstruction's all the same. Not tried: to let it
+learn before it judges.
 """
 
 from genjax.experiment import Data, EntryOptim, Eval, Experiment, Optim, Train
