@@ -4,9 +4,9 @@
     genjax sample runs/ddpm_images --guidance 2 --label NAME
 
 Pictures become 32x32, and are mirrored at random: `--data.flip false` where left and right matter, as for letters.
-`--data.image-size 64` takes four times as long. Squares of 2x2 pixels are one place of the network, and what it puts out
-is the picture: with the target v the same network, a third wider, had to carry the noise through these squares too, and
-drew coloured snow after 500 steps, where this one draws smooth shapes after 125.
+`--data.image-size 64` takes four times as long. Squares of 2x2 pixels are one place of the network, and what it puts
+out is the picture. With the target v the same network, a third wider, had to carry the noise through these squares too:
+it drew coloured snow after 500 steps, where this one draws smooth shapes after 125.
 
 Not trained to the end here. With --train.steps 1500, on 300 emoji (Noto's, in PNG and GIF files of several sizes and
 modes, three folders): 9.5 minutes of CPU time for the whole command, 22.6 minutes beside many other programs (2 cores,
