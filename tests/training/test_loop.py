@@ -1,8 +1,10 @@
 """A run from its first step to its report: resumed, stopped, torn, refused."""
 
 import dataclasses
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,14 +40,13 @@ def state_of(run, checkpoint="latest"):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """name -> the run directory of an uninterrupted run."""
-    known = {}
+    """name -> the run directory of an uninterrupted run, which tests read; what they write to is a copy of it."""
 
-    def train(name):
-        if name not in known:
-            known[name] = tmp_path_factory.mktemp(name) / "run"
-            genjax.train(short(name), known[name], recipe=name)
-        return known[name]
+    @functools.cache
+    def train(name, **options):
+        run = tmp_path_factory.mktemp(name) / "run"
+        genjax.train(short(name, **options), run, recipe=name)
+        return run
 
     return train
 
@@ -110,12 +111,11 @@ def test_restored_parameters_give_the_samples_that_were_drawn(whole):
 
 
 def test_a_torn_newest_checkpoint_is_reported_and_the_one_before_used(whole, tmp_path, capfd):
-    run = tmp_path / "run"
-    genjax.train(short("vae-conditional"), run)
+    run = shutil.copytree(whole("vae-conditional"), tmp_path / "run")
     torn = [p for p in (run / "checkpoints" / "6" / "state").rglob("*") if p.is_file()]
     for path in torn:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    genjax.train(short("vae-conditional"), run)
+    genjax.train(short("vae-conditional"), run, recipe="vae-conditional")
     said = capfd.readouterr().err
     assert "checkpoint of step 6 does not load" in said and "resuming" in said and "at step 4" in said
     chex.assert_trees_all_equal(state_of(run), state_of(whole("vae-conditional")))
@@ -123,28 +123,25 @@ def test_a_torn_newest_checkpoint_is_reported_and_the_one_before_used(whole, tmp
 
 @pytest.mark.parametrize("part", ["metrics", "."])
 def test_an_emptied_newest_checkpoint_is_set_aside(part, whole, tmp_path, capfd):
-    run = tmp_path / "run"
-    experiment = short("vae-conditional", eval_every=2)
-    genjax.train(experiment, run)
+    run = shutil.copytree(whole("vae-conditional", eval_every=2), tmp_path / "run")
     for path in (run / "checkpoints" / "6" / part).rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
     assert int(state_of(run).step) == 4
     assert "checkpoint of step 6" in capfd.readouterr().err
-    genjax.train(experiment, run)
+    genjax.train(short("vae-conditional", eval_every=2), run, recipe="vae-conditional")
     assert "at step 4" in capfd.readouterr().err
     assert int(state_of(run).step) == 6
     assert (run / "checkpoints" / "6.unreadable").is_dir()
 
 
-def test_when_no_checkpoint_loads_it_says_so_and_deletes_nothing(tmp_path):
-    run = tmp_path / "run"
-    genjax.train(short("vae-conditional"), run)
+def test_when_no_checkpoint_loads_it_says_so_and_deletes_nothing(whole, tmp_path):
+    run = shutil.copytree(whole("vae-conditional"), tmp_path / "run")
     for path in (run / "checkpoints").rglob("*"):
         if path.is_file() and "state" in path.parts:
             path.write_bytes(b"")
     with pytest.raises(UserError, match="none of the checkpoints"):
-        genjax.train(short("vae-conditional"), run)
+        genjax.train(short("vae-conditional"), run, recipe="vae-conditional")
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"4", "6"}
 
 
