@@ -1,6 +1,7 @@
 """Small diffusion models, and what their tests share."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -27,10 +28,21 @@ def batch_of(channels: int = 1) -> dict:
     return {"index": INDEX, "image": np.repeat(image, channels, axis=-1), "label": INDEX % 10}
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _init(model: Diffusion):
+    return model.init(jax.random.key(0), IMAGES)[0]
+
+
+@functools.cache
+def params_of(model: Diffusion) -> dict:
+    """The parameters of a model of IMAGES before the first step."""
+    return jax.device_get(_init(model))
+
+
 def awake(params, scale: float = 0.1):
     """Parameters moved at random: an untrained network returns zeros, and every map that it makes is the identity."""
-    keys = iter(jax.random.split(jax.random.key(0), 100))
-    return jax.tree.map(lambda p: p + scale * jax.random.normal(next(keys), p.shape), params)
+    random = np.random.default_rng(0)
+    return jax.tree.map(lambda p: p + np.float32(scale) * random.standard_normal(p.shape, np.float32), params)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models.diffusion.small import IMAGES, INDEX, NAN, NET, awake, tiny
+from models.diffusion.small import IMAGES, INDEX, NAN, NET, awake, params_of, tiny
 
 from genjax.diffusion import DDPM, EDM, Churn, Flow
 from genjax.errors import UsageError
@@ -19,7 +19,7 @@ def draw():
     """(conditions, **options) -> image and what else a flow with awake parameters returns."""
     net = DiTConfig(patch=2, layers=2, width=32, heads=2)
     model = Diffusion(network=net, process=Flow(), target="velocity", dtype="float32").resolve(IMAGES)
-    params = awake(model.init(jax.random.key(0), IMAGES)[0])
+    params = awake(params_of(model))
     compiled = jax.jit(model.sample, static_argnums=4)
 
     def draw(given, **options):
@@ -108,7 +108,7 @@ def test_frames_of_the_trajectory_end_with_the_sample(draw):
 
 def test_estimates_are_clipped_in_sampling_alone():
     model = tiny(target="x0")
-    params = awake(model.init(jax.random.key(0), IMAGES)[0], scale=1.0)
+    params = awake(params_of(model), scale=1.0)
     given, x = {"index": INDEX, "label": INDEX}, jnp.zeros((4, 8, 8, 1))
 
     def largest(options=None):
@@ -131,7 +131,7 @@ def test_estimates_are_clipped_in_sampling_alone():
 @pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
 def test_ddim_ends_at_the_least_noise_where_asked(spacing):
     model = tiny(process=DDPM(steps=100))
-    params = awake(model.init(jax.random.key(0), IMAGES)[0])
+    params = awake(params_of(model))
     given, draw = {"index": INDEX, "label": INDEX}, jax.jit(model.sample, static_argnums=4)
     clean, least = (
         draw(params, {}, jax.random.key(0), given, model.Options(steps=4, spacing=spacing, end=end, trajectory=3))
