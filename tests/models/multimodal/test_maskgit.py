@@ -5,14 +5,15 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from halving import Halving
 
 from genjax.errors import UsageError
-from genjax.models import FSQ, VQVAE, MaskGIT, SpatialAutoencoder
+from genjax.models import FSQ, VQVAE, MaskGIT
 from genjax.models.multimodal import MaskGITOptions
 from genjax.models.multimodal.maskgit import hidden_share
 from genjax.spec import DataSpec, Image, Tokens
 
-FIRST = VQVAE(network=SpatialAutoencoder((4, 8), blocks=1), quantizer=FSQ((4, 3)))
+FIRST = VQVAE(network=Halving(), quantizer=FSQ((4, 3)))
 SPEC = DataSpec({"image": Image(8, 12, 1), "caption": Tokens((5,), 9, ragged=True, end=8)})
 MODEL = MaskGIT(layers=2, heads=2, width=16, first_stage=FIRST).resolve(SPEC)
 KEY, IDS = jax.random.key(0), 24

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from halving import Halving
 
 from genjax.errors import UserError
-from genjax.models import FSQ, VQVAE, ConvAutoencoder, Gumbel, SpatialAutoencoder, VectorQuantizer
+from genjax.models import FSQ, VQVAE, ConvAutoencoder, Gumbel, VectorQuantizer
 from genjax.spec import Codes, DataSpec, Image
 
 SPEC = DataSpec({"image": Image(8, 12, 1)})
@@ -21,7 +22,7 @@ KINDS = {
 
 
 def made(kind):
-    model = VQVAE(network=SpatialAutoencoder((4, 8), blocks=1), quantizer=KINDS[kind]).resolve(SPEC)
+    model = VQVAE(network=Halving(), quantizer=KINDS[kind]).resolve(SPEC)
     return model, *jax.jit(lambda key: model.init(key, SPEC))(jax.random.key(0))
 
 
