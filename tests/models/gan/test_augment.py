@@ -33,8 +33,9 @@ def test_nothing_changes_at_p_0_and_something_at_p_1(part):
 def test_each_image_has_its_own_noise_whatever_stands_beside_it(augment, channels):
     image, whole = IMAGE[..., :channels], jax.jit(augment)
     together = whole(at(1), image, KEY, INDEX)
-    apart = whole(at(1), image[2:5], KEY, INDEX[2:5])
-    np.testing.assert_allclose(together[2:5], apart, atol=1e-5)
+    rows = np.array([4, 2, 3, 3, 3, 3])
+    apart = whole(at(1), image[rows], KEY, INDEX[rows])
+    np.testing.assert_allclose(together[rows], apart, atol=1e-5)
     same = whole(at(1), image[:1].repeat(6, 0), KEY, INDEX)
     assert all(jnp.abs(same[0] - row).max() > 1e-3 for row in same[1:])
 
@@ -86,7 +87,7 @@ def test_impossible_augmentations_are_refused():
 def test_a_gans_discriminator_sees_augmented_images_and_moves_p():
     spec = DataSpec({"image": Image(8, 8, 3)})
     network = MLPGAN(generator_width=8, discriminator_width=8, generator_norm="none", discriminator_norm="none")
-    gan = GAN(network=network, latent=4, r1_gamma=1.0, augment=ADA(target=-2.0, images=12)).resolve(spec)
+    gan = GAN(network=network, latent=4, r1_gamma=1.0, augment=ADA(("colour",), target=-2.0, images=12)).resolve(spec)
     params, state = jax.jit(lambda key: gan.init(key, spec))(KEY)
     batch = {"image": IMAGE, "index": INDEX}
 
