@@ -69,8 +69,9 @@ def test_a_mistake_is_told_before_anything_trains(words, said, tmp_path, capsys)
 
 def test_a_sweep_trains_all_but_the_failing_and_writes_a_table_and_a_page(tmp_path, capfd):
     argv = ["sweep", "vae_digits", "--over", "optim.learning-rate", "1e-3", "2e-3", "1e30", "--train.steps", "3"]
+    argv += "--train.sample-every 0 --model.iwae-samples 1 --model.network.widths 8 --eval.examples 32".split()
     with pytest.raises(SystemExit) as exit:
-        main([*argv, "--train.sample-every", "0", "--model.iwae-samples", "1", "--out", str(tmp_path)])
+        main([*argv, "--out", str(tmp_path)])
     out, err = capfd.readouterr()
     assert exit.value.code == 1 and "1 of 3 trainings failed" in err
     assert "learning-rate" in out and "elbo" in out and "no value" in out
