@@ -6,6 +6,10 @@
 1.195 nats a byte, 1.723 bits, on all 728 windows held out of Python 3.11.7's text, the state carried from window to
 window (1.458 nats after 500 steps); 5.7 minutes of CPU time (2 cores AMD EPYC, shared by many, jax 0.10.2, 2026-11-27).
 Samples have the manual's lines, quoted names and most of its words spelled right ("exception is the ..."), no sense.
+
+Beside PyTorch's nn.LSTM, which has no weight dropout, on the same batches for 300 steps, seeds 0 to 2 (`python
+benchmarks/peers/lstm.py RUN --seed N`; torch 2.14, the same day), ours less theirs with its 95% interval: 2.061 - 2.015
+= 0.05 +- 0.19 nats a byte.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
