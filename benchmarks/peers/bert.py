@@ -3,7 +3,8 @@
 The program reads the recipe, the tokenizer and the data of a run, trains the peer on the very batches that the run has
 had, with as many words hidden, by the same optimizer, and measures it on the same hidden words of the validation split:
 
-    python benchmarks/peers/bert.py runs/bert_pydoc
+    genjax train bert_pydoc --model.order post --model.positions learned --out runs/bert
+    python benchmarks/peers/bert.py runs/bert
 """
 
 import numpy as np

@@ -11,7 +11,7 @@ from genjax.experiment import Data, Eval, Experiment, Optim, Train
 from genjax.models import BERT
 
 experiment = Experiment(
-    model=BERT(layers=3, heads=4, width=128, dropout=0.1),
+    model=BERT(layers=3, heads=4, width=128, dropout=0.1, order="pre", positions="rope"),
     data=Data(source="pydoc", tokenizer="bpe:2000", context=64, batch_size=32),
     optim=Optim(
         name="adamw", learning_rate=2e-3, schedule="linear", warmup_steps=200, weight_decay=0.01, clip_norm=1.0

@@ -14,8 +14,8 @@ Measured by `genjax eval runs/translate_phrases --average 5` (2 cores AMD EPYC w
 
 Beside PyTorch's nn.Transformer of the same sizes, initializer and batches for 500 steps, greedy, the mean of five
 checkpoints, seeds 0 to 2 (`python benchmarks/peers/translation.py RUN --seed N`; torch 2.14, the same day), ours less
-theirs with its 95% interval: BLEU 92.2 - 89.8 = 2.4 +- 1.8, chrF 89.9 - 87.4 = 2.5 +- 1.3. With GPT-2's initializer ours
-reached BLEU 79.9, chrF 74.2 (seed 0).
+theirs with its 95% interval: BLEU 92.2 - 89.8 = 2.4 +- 1.8, chrF 89.9 - 87.4 = 2.5 +- 1.3. With GPT-2's initializer
+ours reached BLEU 79.9, chrF 74.2 (seed 0).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
