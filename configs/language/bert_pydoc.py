@@ -7,8 +7,9 @@ A classifier starts from it by --train.init-from encoder=runs/bert_pydoc, with -
 --model.mlp gelu_exact --model.eps 1e-12 --model.kinds 2 and the same sizes.
 
 4.03 nats a hidden piece and 26.8% of them right, on all 209 windows held out; 10.6 minutes of CPU time (2 cores AMD
-EPYC, shared, jax 0.10.2, 2026-11-27). Gaps get the words of the place, most of them not the right one: "Return [MASK]
-if the list is empty." becomes Note, #, When, Otherwise.
+EPYC, shared, jax 0.10.2, 2026-11-27). Hidden parts of the manual get what their neighbours ask for (`:` after `]`,
+"show the"); a sentence of one's own gets frequent words that do not fit: "The [MASK] of the object is" It, These, This,
+"Return [MASK] if the list is empty." If, Note, When.
 
 Rotated positions and norms before the parts are ModernBERT's (Warner et al. 2024, arXiv:2412.13663). With BERT's own
 (--model.order post --model.positions learned) the same steps end at 5.63 nats and 13.6%, hardly more than how frequent
