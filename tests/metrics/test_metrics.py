@@ -104,6 +104,7 @@ def test_every_metric_says_what_it_needs_and_which_way_is_better():
         "pixels": (Image, True, False, False),
         "swd": (Image, False, False, False),
         **dict.fromkeys(("match", "bleu", "chrf", "rouge"), (Tokens, True, False, True)),
+        **dict.fromkeys(("smiles", "tunes"), (Tokens, False, False, True)),
     }
 
 

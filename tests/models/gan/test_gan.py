@@ -295,10 +295,12 @@ def test_a_few_steps_teach_the_generator_where_the_data_is():
         image = sample(model, params, state, {"index": jnp.arange(256)})
         return float(jnp.abs(image.mean(0) - target).mean())
 
-    before = error()
+    before, errors = error(), []
     for i in range(400):
         params, state, opt = step(tuple(t.name for t in model.turns if (i + 1) % t.every == 0), params, state, opt, i)
-    assert before > 0.3 and error() < 0.1
+        if i >= 200 and i % 50 == 49:  # the players circle: where they are at one step depends on rounding
+            errors.append(error())
+    assert before > 0.3 and np.mean(errors) < 0.1
 
 
 @pytest.mark.peers
