@@ -3,7 +3,11 @@
     genjax train vqgan_digits
     genjax eval runs/vqgan_digits --metrics fd swd
 
-Not measured in this form. With a discriminator of half the width at weight 0.8, which shared the decreasing rate of the
+The first 430 of the 600 steps took 2.7 minutes of CPU time (2 cores, AMD EPYC, jax 0.10.2, 2026-11-27), and were not
+followed by the rest: at step 400 18.3 dB, 91% of the codes in use, a perplexity of 138. The discriminator's hinge loss
+fell from 1.05 at step 260 to 0.5, with logits of 0.9 for real and -0.9 for made patches: it tells them apart.
+
+Before, with a discriminator of half the width at weight 0.8, which shared the decreasing rate of the
 rest and started at step 300, a run had 17.6 dB, 97% of the codes in use and a perplexity of 172 at step 600, and took
 4.6 minutes of CPU time for 775 steps (2 cores, AMD EPYC, jax 0.10.2, 2026-11-26, beside other programs); most digits
 were still themselves at step 400. But its discriminator lost: the hinge loss rose to 1.00: it told nothing apart.
