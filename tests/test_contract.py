@@ -244,11 +244,14 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters(name):
     after, _ = jax.eval_shape(built.compile_steps((due,)), built.abstract_state, (built.put(batch(name)),))
     assert {leaf.dtype for leaf in jax.tree.leaves(after.params)} == {jnp.dtype("float32")}
     state = reference.init()
-    given = state.params, state.model_state, batch(name), jax.random.key(0)
+    given, pairs = (state.model_state, batch(name), jax.random.key(0)), []
+    moved = jax.tree.map(lambda x: x + 0.1, state.params)  # a network whose last layer begins at zero differs only then
     for turn in due:
-        losses = [float(loss_of(one.model, turn)(*given).loss) for one in (built, reference)]
-        np.testing.assert_allclose(*losses, rtol=5e-2)
-    assert "bf16" in loss_of(built.model, built.model.turns[0].name).lower(*given).as_text()
+        for params in (state.params, moved):
+            pairs.append([float(loss_of(one.model, turn)(params, *given).loss) for one in (built, reference)])
+        np.testing.assert_allclose(*pairs[-2], rtol=5e-2)
+    assert any(half != whole for half, whole in pairs if np.isfinite(whole))
+    assert "bf16" in loss_of(built.model, built.model.turns[0].name).lower(state.params, *given).as_text()
 
 
 MESHES = {"8": Mesh(data=8), "2x4": Mesh(data=2, fsdp=4), "pmap": Mesh(data=8)}
