@@ -65,5 +65,5 @@ def their_side(model: DALLE, spec: DataSpec, precision: str):
         text, image = (F.cross_entropy(x.flatten(0, 1), y.flatten()) for x, y in ((text, words), (image, codes)))
         return model.text_weight * text + (1 - model.text_weight) * image
 
-    step = gpt.adamw(peer, lambda: loss(ids, words, codes))
+    step = gpt.adamw_step(peer, lambda: loss(ids, words, codes))
     return sides.torch_training("transformers GPT-2, SDPA, torch.compile", [peer], step)

@@ -1,6 +1,7 @@
 """GPT-2's architecture on random tokens, against Hugging Face's GPT-2 with fused attention (SDPA)."""
 
 from peers import sides
+from peers.bert import adamw
 from peers.pairs import Pair
 
 from genjax.experiment import Data, Experiment, Optim, Train
@@ -48,7 +49,7 @@ def theirs(layers: int, heads: int, width: int, context: int, batch: int, precis
             logits = model(input_ids=inputs).logits
         return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
-    step = adamw(model, lambda: loss(tokens[:, :-1], tokens[:, 1:]))
+    step = adamw_step(model, lambda: loss(tokens[:, :-1], tokens[:, 1:]))
     return sides.torch_training("transformers GPT-2, SDPA, torch.compile", [model], step)
 
 
@@ -73,14 +74,11 @@ def gpt2(vocabulary: int, layers: int, heads: int, width: int, context: int):
     return GPT2LMHeadModel(config)
 
 
-def adamw(model, loss):
+def adamw_step(model, loss):
     """A step on `loss()`: gradients clipped, weights decayed but for biases and norms."""
     import torch
 
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
+    optimizer = adamw(model, 1e-3, 0.1, fused=True)
 
     def step():
         optimizer.zero_grad()
