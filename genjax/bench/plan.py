@@ -49,8 +49,8 @@ __all__ = [
     "roofline",
 ]
 
-# XLA's level O1: the same products and collectives, in a third to two thirds of the time that its full search takes.
-COUNTING = {"optimization_level": 19}
+# XLA's least effort: the same products and collectives, from a third down to a thirtieth of the full search's time.
+QUICK = {"exec_time_optimization_effort": -1.0}
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -64,14 +64,19 @@ class Cost(NamedTuple):
 
 
 def plan(
-    recipe: str, experiment: Experiment, topology: str, say: Callable[[str], None] = lambda line: None
+    recipe: str,
+    experiment: Experiment,
+    topology: str,
+    say: Callable[[str], None] = lambda line: None,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """The plan of a recipe for a topology such as "v5e:4x4": the fields of `genjax plan --json`.
 
     `say` is told, in a line each, what takes its time.
 
     Planned is the step in which every turn is due, of texts in buckets that of the longest ones. Where it does not fit,
-    the numbers are those of XLA's message, and there is no cost.
+    the numbers are those of XLA's message, and there is no cost. A quick plan is compiled with XLA's least effort: what
+    it says of temporaries is mostly more than the step will take, and what fits so fits.
 
     Raises:
       UserError: no libtpu, a mesh or batch that does not fit the topology, data that is not described.
@@ -89,7 +94,7 @@ def plan(
     parameters = parameter_count(engine.abstract_state.params)
     say(f"{recipe}: {parameters:,} parameters, {len(chips)} x {kind}, mesh {mesh}; compiling its step")
     start = time.perf_counter()
-    compiled, message = compile_step(engine)
+    compiled, message = compile_step(engine, QUICK if quick else None)
     seconds = time.perf_counter() - start
     memory = memory_bytes(compiled) if compiled else exhausted_bytes(message)
     result = {
@@ -105,11 +110,14 @@ def plan(
         "memory_bytes": memory,
         "hbm_bytes": chip and chip.hbm_bytes,
         "compile_seconds": seconds,
+        "quick": quick,
         "message": message,
     }
+    cost = cost_of(engine, compiled) if compiled and quick and _without_loops(experiment) else None
     del compiled
-    say(f"compiled in {seconds:.0f} s: {'it fits; counting what it does' if result['fits'] else 'it does not fit'}")
-    cost = count(experiment, spec, chips) if result["fits"] else None
+    say(f"compiled in {seconds:.0f} s: {'it fits, counting what it does' if result['fits'] else 'it does not fit'}")
+    if result["fits"] and cost is None:
+        cost = count(experiment, spec, chips)
     return result | estimate(cost, chip, engine, len(chips))
 
 
@@ -203,15 +211,25 @@ def count(experiment: Experiment, spec: DataSpec, chips: list) -> Cost:
 
     def program(experiment: Experiment) -> Cost:
         engine = Engine(experiment, spec, chips)
-        compiled, message = compile_step(engine, COUNTING)
+        compiled, message = compile_step(engine, QUICK)
         if compiled is None:
             raise UserError(f"a program of the plan's does not fit: {message.splitlines()[0]}")
-        cost = compiled.cost_analysis()
-        sent = collective_bytes(_text(compiled), len(chips))
-        kernels = kernel_flops(engine.model, experiment.data.batch_size) / len(chips)
-        return Cost(cost.get("flops", 0.0) + kernels, cost.get("bytes accessed", 0.0), sent)
+        return cost_of(engine, compiled)
 
     return Cost(*(accumulation * x for x in extrapolate(program, micro)))
+
+
+def cost_of(engine: Engine, compiled: Any) -> Cost:
+    """What XLA counts in a program of the engine's, with the kernels that it does not look into."""
+    cost, chips = compiled.cost_analysis(), engine.mesh.size
+    sent = collective_bytes(_text(compiled), chips)
+    kernels = kernel_flops(engine.model, engine.experiment.data.batch_size) / chips
+    return Cost(cost.get("flops", 0.0) + kernels, cost.get("bytes accessed", 0.0), sent)
+
+
+def _without_loops(experiment: Experiment) -> bool:
+    """Whether XLA's count of the whole step is the truth: it counts the body of a loop once."""
+    return experiment.train.grad_accumulation == 1 and getattr(experiment.model.stack, "layers", None) is None
 
 
 def _text(compiled: Any) -> str:
@@ -254,7 +272,8 @@ def describe(result: dict[str, Any]) -> str:
         f"{'fits' if result['fits'] else 'DOES NOT FIT'}: {gib(result['memory_bytes']['total'])} of "
         f"{gib(result['hbm_bytes'])} a device ("
         + ", ".join(f"{part} {gib(size)}" for part, size in result["memory_bytes"].items() if part != "total")
-        + f"); compiled in {result['compile_seconds']:.0f} s",
+        + f"); compiled in {result['compile_seconds']:.0f} s"
+        + (" with XLA's least effort: --quick" if result["quick"] else ""),
     ]
     if result["flops_per_device"] is not None:
         lines.append(

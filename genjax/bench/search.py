@@ -18,16 +18,16 @@ __all__ = ["search"]
 MOST_TENSOR = 8  # all-reduces in every layer: beyond this they cost more than they save
 
 
-def search(recipe: str, experiment: Experiment, topology: str) -> dict:
+def search(recipe: str, experiment: Experiment, topology: str, quick: bool = False) -> dict:
     """The best plan found; a line is printed for each try. Raises what `plan` raises for the recipe itself."""
     chips = len(topology_devices(topology))
-    best = plan(recipe, experiment, topology)
+    best = plan(recipe, experiment, topology, quick=quick)
     print(_line(best), flush=True)
     for vary in (_meshes, _remats, _accumulations):
         start = experiment
         for candidate in vary(start, chips):
             try:
-                result = plan(recipe, candidate, topology)
+                result = plan(recipe, candidate, topology, quick=quick)
             except UserError:  # a batch or a number of heads that the mesh does not divide
                 continue
             print(_line(result), flush=True)

@@ -62,10 +62,11 @@ def bench(argv: list[str]) -> None:
 def plan(argv: list[str]) -> None:
     """Whether a recipe fits a TPU topology, with memory and estimated time a step; needs libtpu, but no TPU.
 
-    genjax plan RECIPE --topology v5e:4x4 [--json FILE] [--search] [--section.field VALUE ...]
+    genjax plan RECIPE --topology v5e:4x4 [--json FILE] [--search] [--quick] [--section.field VALUE ...]
     """
     searching = "--search" in argv  # other meshes, micro-batches and remat policies too
-    recipe, experiment, rest = recipe_argument("plan", [arg for arg in argv if arg != "--search"])
+    quick = "--quick" in argv  # XLA's least effort: minutes where convolutions take half an hour
+    recipe, experiment, rest = recipe_argument("plan", [arg for arg in argv if arg not in ("--search", "--quick")])
     from genjax.bench import plan
     from genjax.bench.search import search
 
@@ -80,10 +81,10 @@ def plan(argv: list[str]) -> None:
     args = parse(f"plan {recipe}", PlanArgs, PlanArgs(experiment), rest)
     check_folder(args.json)
     if searching:
-        result = search(recipe, args.experiment, args.topology)
+        result = search(recipe, args.experiment, args.topology, quick)
     else:
         result = plan.plan(
-            recipe, args.experiment, args.topology, lambda line: print(line, file=sys.stderr, flush=True)
+            recipe, args.experiment, args.topology, lambda line: print(line, file=sys.stderr, flush=True), quick
         )
     print(plan.describe(result))
     if args.json:

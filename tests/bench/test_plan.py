@@ -206,11 +206,20 @@ def test_plan_of_a_small_gpt(tmp_path):
 def test_plan_of_systems(name):
     needs_libtpu()
     experiment = dataclasses.replace(systems.TINY[name], mesh=Mesh(data=4, fsdp=2))
-    result = plan.plan(name, experiment, "v5e:2x4")
+    result = plan.plan(name, experiment, "v5e:2x4", quick=True)
     assert result["fits"] and result["num_devices"] == 8
     # XLA's count of everything is at least the products' that each device needs.
     assert result["flops_per_device"] * 8 > 0.9 * result["model_flops_per_step"]
     assert result["estimated_step_ms"] > 0
+
+
+@pytest.mark.tpu_aot
+def test_a_quick_plan_counts_the_same():
+    needs_libtpu()
+    whole, quick = (plan.plan("gan", systems.TINY["gan"], "v5e:2x4", quick=quick) for quick in (False, True))
+    assert whole["fits"] and quick["fits"]
+    for name in ("flops_per_device", "bytes_accessed_per_device", "collective_bytes_per_device"):
+        assert whole[name] == quick[name] > 0
 
 
 @pytest.mark.tpu_aot
