@@ -6,12 +6,14 @@ Every field is an override of the command line, but for `optim.entries` and `eva
 import dataclasses
 from typing import Literal
 
+from genjax.described import described
 from genjax.models.base import Model
 from genjax.orders import Order
 
 __all__ = ["Data", "EntryOptim", "Eval", "Experiment", "Gradient", "Mesh", "Optim", "Task", "Train"]
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Data:
     """Where examples come from. `path` wins over `source`, so that `--data.path mine` is enough."""
@@ -37,6 +39,7 @@ class Data:
     prefetch: int = 2  # batches kept ready on the device
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class EntryOptim:
     """One optimizer. The learning rate is a function of the global step, not of the number of updates."""
@@ -57,6 +60,7 @@ class EntryOptim:
     clip_norm: float = 0.0  # of the entry's whole gradient; 0 = off
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Optim(EntryOptim):
     """The optimizer of every entry but those named in `entries`."""
@@ -64,6 +68,7 @@ class Optim(EntryOptim):
     entries: dict[str, EntryOptim] = dataclasses.field(default_factory=dict)
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Gradient:
     """How the gradient of a turn is made. "per_example" is the mechanism of DP-SGD (Abadi et al. 2016)."""
@@ -73,6 +78,7 @@ class Gradient:
     noise_multiplier: float = 0.0  # per_example: standard deviation of the noise on their sum, in units of clip_norm
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Train:
     """How long, how precisely, and what is kept."""
@@ -98,6 +104,7 @@ class Train:
     steps_per_call: int = 1  # steps compiled into one call (accelerators only)
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Mesh:
     """Devices as data x fsdp x tensor; -1 takes what is left."""
@@ -110,6 +117,7 @@ class Mesh:
     process_id: int | None = None
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Task:
     """A further evaluation: of other data, or of another split. Its metrics are logged as TASK/METRIC."""
@@ -120,6 +128,7 @@ class Task:
     metrics: tuple[str, ...] = ()  # on samples, beside the model's own sums
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Eval:
     """What is measured on the validation split, and how many samples are drawn."""
@@ -134,6 +143,7 @@ class Eval:
     tasks: dict[str, Task] = dataclasses.field(default_factory=dict)  # by name; set in recipes
 
 
+@described
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """A run, whole: `genjax train` turns it into a run directory."""

@@ -6,6 +6,7 @@ looked up, so that no file from outside decides which code runs.
 
 from typing import TypeVar
 
+from genjax.described import described
 from genjax.errors import UsageError
 
 __all__ = ["KINDS", "register"]
@@ -16,7 +17,7 @@ Class = TypeVar("Class", bound=type)
 
 
 def register(cls: Class) -> Class:
-    """Makes a dataclass known by its class name; usable as a decorator.
+    """Makes a dataclass known by its class name, and help() list its fields; usable as a decorator.
 
     Raises:
       UsageError: another class has this name already: a run of one could be restored as the other.
@@ -28,4 +29,4 @@ def register(cls: Class) -> Class:
             f"{cls.__module__}"
         )
     KINDS[cls.__name__] = cls
-    return cls
+    return described(cls)

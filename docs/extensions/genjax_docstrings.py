@@ -3,10 +3,10 @@
 Fields of dataclasses and networks are listed with the comments that stand beside them in the source.
 """
 
-import ast
 import inspect
 import re
-import textwrap
+
+from genjax.described import Described, fields_of
 
 SECTION = re.compile(r"(Args|Returns|Raises|Yields|Attributes):$")
 ITEM = re.compile(r"  (\S[^:]*): (.*)")
@@ -20,15 +20,21 @@ def setup(app):
 
 def on_docstring(app, what, name, obj, options, lines):
     borrowed = what == "data" and not inspect.isclass(obj) and getattr(obj, "__doc__", None) == type(obj).__doc__
+    if isinstance(said := vars(obj).get("__doc__") if inspect.isclass(obj) else None, Described):
+        lines[:] = said.text.splitlines()  # without the fields, which follow as a list
     lines[:] = [] if borrowed else to_rst(lines)  # a constant has the docstring of its type
     if what in ("class", "exception") and (fields := fields_of(obj)):
-        items = (f"- ``{code}``{': ' + inline(said) if said else ''}" for code, said in fields)
-        lines += ["", "**Fields**", "", *items, ""]
+        lines += ["", "**Fields**", "", *map(item, fields), ""]
 
 
 def on_signature(app, what, name, obj, options, signature, result):
     """None of a class whose fields are listed: they say the same."""
     return ("", "") if what == "class" and fields_of(obj) else None
+
+
+def item(field):
+    code = f"{field.name}: {field.annotation}" + (f" = {field.default}" if field.default else "")
+    return f"- ``{code}``" + (f": {inline(field.comment)}" if field.comment else "")
 
 
 def to_rst(lines):
@@ -61,27 +67,3 @@ def inline(text):
     parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
     parts[1::2] = [f"``{part[1:-1]}``" if re.match("`[^`]", part) else part for part in parts[1::2]]
     return "".join(parts)
-
-
-def fields_of(cls):
-    """[(declaration, comment)] of the class's own annotated fields."""
-    try:
-        source = textwrap.dedent(inspect.getsource(cls))
-    except (OSError, TypeError):
-        return []
-    lines, fields, last = source.splitlines(), [], 0
-    for node in ast.parse(source).body[0].body:
-        if not isinstance(node, ast.AnnAssign) or "ClassVar" in ast.unparse(node.annotation):
-            continue
-        above = []
-        for line in reversed(lines[last : node.lineno - 1]):
-            if not line.lstrip().startswith("#"):
-                break
-            above.insert(0, line.strip(" #"))
-        beside = lines[node.end_lineno - 1][node.end_col_offset :].strip(" #")
-        beside = re.sub(r"noqa: \w+(, frozen)?", "", beside)
-        if beside and above and fields:  # the comment of the field before goes on
-            fields[-1][1] = " ".join([fields[-1][1], *above])
-        fields.append([ast.unparse(node), beside or " ".join(above)])
-        last = node.end_lineno
-    return fields
