@@ -15,7 +15,7 @@ __all__ = ["once_resolved"]
 
 
 def once_resolved(init: Callable) -> Callable:
-    """`Model.init`, which raises UserError where it fails for a field that the data decides and that is still open."""
+    """`Model.init`, which raises UserError where it fails for data that is not the model's, or a field still open."""
 
     @functools.wraps(init)
     def checked(self: "Model", key: Any, spec: DataSpec, batch_size: int = 1) -> tuple[Any, Any]:
@@ -24,10 +24,7 @@ def once_resolved(init: Callable) -> Callable:
         except UserError:
             raise
         except Exception as error:
-            try:
-                found = self.resolve(spec)
-            except Exception:  # a spec without the data's fields
-                raise error from None
+            found = self.resolve(spec)  # which says what the data lacks
             names = [field.name for field in dataclasses.fields(self)]
             unknown = [name for name in names if getattr(self, name) is None and getattr(found, name) is not None]
             if not unknown:
