@@ -21,17 +21,19 @@ HERE = Path(__file__).parent
 KEPT, TABLE = HERE / "plans.json", HERE / "PLANS.md"
 HEAD = """# Plans for TPUs
 
-Made by `benchmarks/plans.py` from `genjax plan RECIPE --topology TOPOLOGY --quick`: the real step, compiled for chips that
-are not there, by XLA's least effort. Memory is what XLA allots on a chip, mostly more than with its full effort. Times are
-rooflines, the longest of compute, HBM and bytes sent, that is bounds: nothing was run on a TPU. MFU counts the model's own
-FLOPs, of attention the causal half.
+Made by `benchmarks/plans.py` from `genjax plan RECIPE --topology TOPOLOGY --quick`: the real step, compiled for chips
+that are not there, by XLA's least effort. Memory is what XLA allots on a chip, mostly more than with its full effort.
+Times are rooflines, the longest of compute, HBM and bytes sent, that is bounds: nothing was run on a TPU. MFU counts
+the model's own FLOPs, of attention the causal half.
 
 Known to be weak: "bytes accessed" holds what stays on the chip, bytes sent are an upper estimate, and the optimizer is
 counted once a micro-batch.
 
-| recipe and options | topology | mesh | batch | memory of a chip | a step takes at least | MFU at most | compile | date, jax |
-|---|---|---|---|---|---|---|---|---|
 """
+COLUMNS = (
+    *("recipe and options", "topology", "mesh", "batch / micro-batches", "memory of a chip"),
+    *("a step takes at least", "MFU at most", "compile", "date, jax"),
+)
 
 
 def key(argument: str) -> str:
@@ -85,7 +87,9 @@ def main() -> None:
         if (fields := planned(key(argument))) is not None:
             plans[key(argument)] = fields
             KEPT.write_text(json.dumps(dict(sorted(plans.items())), indent=1) + "\n")
-    TABLE.write_text(HEAD + "\n".join(row(name, plan) for name, plan in sorted(plans.items())) + "\n")
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
+    lines += [row(name, plan) for name, plan in sorted(plans.items())]
+    TABLE.write_text(HEAD + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":
