@@ -29,7 +29,8 @@ class Data:
     flip: bool = False  # mirror training images left to right at random
     random_crop: bool = False  # crop training images at random instead of at the centre
     context: int = 64  # tokens an example (text)
-    chat: tuple[str, ...] = ()  # ROLE=TEXT, with {} for the content: how messages are written out (instructions)
+    chat: tuple[str, ...] = ()  # how messages are written out (instructions): ROLE=TEXT, with {} for the content, or
+    # hf:FOLDER, whose chat template it is
     shots: int = 0  # training examples that stand before each example (instructions)
     tokenizer: str = "byte"  # byte, char, bpe:SIZE (trained on the text), gpt2:FOLDER (encoder.json,
     # vocab.bpe), or bert:FOLDER (vocab.txt)

@@ -10,7 +10,9 @@ out as in
 
 with a closing token, or a line break, at the end. What the assistant says, and the closing, is learned. A model that
 knows another form gets it by `--data.chat "user=<|user|>{}<|end|>" "assistant=<|assistant|>{}<|end|>"`, a text for each
-role with {} where the message stands; of the assistant's what follows {} is learned too.
+role with {} where the message stands; of the assistant's what follows {} is learned too. `--data.chat hf:FOLDER` takes
+the chat template of a Hugging Face folder (its chat_template.jinja, or that in its tokenizer_config.json). The text is
+then all the template's: its bos_token and eos_token are the end of text, and other special tokens the text they are.
 
 With `choices`, a list of texts, and `answer` the number of the right one, from 0 on, a row of tokens holds the prompt
 with each choice as a segment of its own; only the right one is learned. `--data.shots K` puts K other examples of the
@@ -22,21 +24,18 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from genjax.data.chat import END, Chat, Piece, chat
 from genjax.data.dataset import Dataset, hold_out
 from genjax.data.draws import Draws
 from genjax.data.text import Padded, closing
 from genjax.data.tokenizers import Tokenizer, make_tokenizer
-from genjax.errors import UsageError, UserError
+from genjax.errors import UserError
 from genjax.experiment import Data
 from genjax.orders import Examples
 from genjax.spec import DataSpec, Tokens
 
 __all__ = ["Answers", "are", "instructions"]
 
-ROLES = ("system", "user", "assistant")
-
-Chat = tuple[Mapping[str, tuple[str, str]], str]  # role -> what is before and behind a message; what is between two
-Piece = tuple[str, bool]  # a part of a text, and whether it is to be learned
 Encoded = tuple[np.ndarray, np.ndarray]  # (T,) ids, and which of them are to be learned
 
 
@@ -69,10 +68,11 @@ class Answers:
 
 @dataclasses.dataclass(frozen=True)
 class _Example:
-    """A text, or one for each choice, of which `right` is learned."""
+    """A text, or one for each choice, of which `right` is learned. A `whole` one has its ends of text."""
 
     texts: list[list[Piece]]
     right: int = 0
+    whole: bool = False
 
 
 def are(columns: Mapping[str, np.ndarray]) -> bool:
@@ -95,10 +95,10 @@ def instructions(
       UserError: a prompt, an answer or a message that is not one (the first is named); with --data.strict a long text;
         choices, or shots, that the context has no room for.
     """
-    examples = list(_examples(columns, place, _chat(data)))
-    words = (text for example in examples for pieces in example.texts for text, _ in pieces)
+    examples = list(_examples(columns, place, chat(data.chat)))
+    words = (text for example in examples for pieces in example.texts for text, _ in pieces if text is not END)
     tokenizer = tokenizer or make_tokenizer(data.tokenizer, words, end=True)
-    coded = [[_encoded(pieces, tokenizer) for pieces in example.texts] for example in examples]
+    coded = [[_encoded(pieces, tokenizer, example.whole) for pieces in example.texts] for example in examples]
     choices = max(len(texts) for texts in coded) if "choices" in columns else 0
     most, whole = data.context + 1, choices or data.shots
     cut = sum(len(ids) > most for texts in coded for ids, _ in texts)
@@ -127,22 +127,10 @@ def instructions(
     return Dataset(spec, *sources, tokenizer=tokenizer, notes=notes, unused=unused)
 
 
-def _chat(data: Data) -> Chat:
-    """As --data.chat says. Raises UsageError for what is no role and text."""
-    chat = {}
-    for entry in data.chat:
-        role, equals, text = entry.partition("=")
-        if role not in ROLES or role in chat or not equals or text.count("{}") != 1:
-            raise UsageError(f"--data.chat {entry}: write ROLE=TEXT, with one {{}}, for each of {', '.join(ROLES)}")
-        before, _, after = text.partition("{}")
-        chat[role] = before, after
-    return (chat, "") if chat else ({role: (f"{role.title()}: ", "") for role in ROLES}, "\n\n")
-
-
-def _examples(columns: Mapping[str, np.ndarray], place: str, chat: Chat) -> Iterator[_Example]:
+def _examples(columns: Mapping[str, np.ndarray], place: str, form: Chat) -> Iterator[_Example]:
     if "messages" in columns:
         for n, messages in enumerate(columns["messages"], 1):
-            yield _Example([_messages(messages, chat, f"{place}: row {n}")])
+            yield _Example([form.pieces(messages, f"{place}: row {n}")], whole=form.whole)
         return
     for n, (prompt, answer) in enumerate(zip(columns["prompt"], columns["answer"]), 1):
         choices = columns["choices"][n - 1] if "choices" in columns else [answer]
@@ -155,32 +143,12 @@ def _examples(columns: Mapping[str, np.ndarray], place: str, chat: Chat) -> Iter
         yield _Example([[(prompt, False), (text, True)] for text in choices], answer if "choices" in columns else 0)
 
 
-def _messages(messages: object, chat: Chat, place: str) -> list[Piece]:
-    row: list[Piece] = []
-    forms, between = chat
-    for message in messages if isinstance(messages, list | np.ndarray) else [None]:
-        role, content = (message.get(name) if isinstance(message, dict) else None for name in ("role", "content"))
-        if role not in ROLES or not isinstance(content, str):
-            raise UserError(
-                f'{place}: messages must be a list of {{"role": "system", "user" or "assistant", "content": TEXT}}'
-            )
-        if role not in forms:
-            raise UserError(f"{place}: a message is the {role}'s, of which --data.chat says nothing: add {role}=TEXT")
-        before, after = forms[role]
-        before = between * bool(row) + before
-        learned = role == "assistant"
-        row += [(before, False), (content + after, True)] if learned else [(before + content + after, False)]
-    if not any(learned for _, learned in row):
-        raise UserError(f"{place}: no message is the assistant's: nothing is to be learned")
-    return row
-
-
-def _encoded(pieces: list[Piece], tokenizer: Tokenizer) -> Encoded:
-    """The end of text before, if there is one, and the closing after, which is learned where the last piece is."""
-    end = tokenizer.end_of_text
-    parts = [(np.array([] if end is None else [end], np.int32), False)]
-    parts += [(tokenizer.encode(text), learned) for text, learned in pieces]
-    parts.append((closing(tokenizer), pieces[-1][1]))
+def _encoded(pieces: list[Piece], tokenizer: Tokenizer, whole: bool) -> Encoded:
+    """Where they are not whole, the end of text goes before, if there is one, and a closing, learned as the last is."""
+    if not whole:
+        before = [] if tokenizer.end_of_text is None else [(END, False)]
+        pieces = [*before, *pieces, (END, pieces[-1][1])]
+    parts = [(closing(tokenizer) if text is END else tokenizer.encode(text), learned) for text, learned in pieces]
     return (
         np.concatenate([ids for ids, _ in parts]),
         np.concatenate([np.full(len(ids), learned) for ids, learned in parts]),

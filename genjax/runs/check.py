@@ -115,7 +115,8 @@ def _anchored(data: Data) -> Data:
         order=order,
         path=data.path and absolute(data.path),
         source=f"hf:{absolute(place)}" if local else data.source,
-        tokenizer=f"gpt2:{absolute(folder)}" if tokenizer == "gpt2" and folder else data.tokenizer,
+        tokenizer=f"{tokenizer}:{absolute(folder)}" if tokenizer in ("gpt2", "bert") and folder else data.tokenizer,
+        chat=tuple(f"hf:{absolute(form[3:])}" if form.startswith("hf:") else form for form in data.chat),
     )
 
 

@@ -89,12 +89,12 @@ def test_a_resolved_run_does_not_depend_on_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set").mkdir()
     order = Mixture(others={"more.npz": 0.1, "digits": 0.2})
-    data = Data(path="pics/", tokenizer="gpt2:vocabulary/../gpt2", source="hf:set", order=order)
+    data = Data(path="pics/", tokenizer="gpt2:vocabulary/../gpt2", source="hf:set", order=order, chat=("hf:chat",))
     experiment = Experiment(Small(), data, train=Train(init_from=("net=run",)), eval=Eval(tasks={"t": Task(data=data)}))
     made = resolve(experiment, SPEC)
     for got in (made.data, made.eval.tasks["t"].data):
         assert got.path == f"{tmp_path}/pics" and got.source == f"hf:{tmp_path}/set"
-        assert got.tokenizer == f"gpt2:{tmp_path}/gpt2"
+        assert got.tokenizer == f"gpt2:{tmp_path}/gpt2" and got.chat == (f"hf:{tmp_path}/chat",)
         assert got.order == Mixture(others={f"{tmp_path}/more.npz": 0.1, "digits": 0.2})
     assert made.train.init_from == (f"net={tmp_path}/run",)
     monkeypatch.chdir("/")
