@@ -245,7 +245,8 @@ class Transformer(nn.Module):
             if shared.mask.segments_BT is None:
                 rows = jax.lax.dynamic_slice_in_dim(table, start, t)
             else:
-                rows = jnp.take(table, shared.mask.positions(t), axis=0)
+                # The last token of a text that fills the context may have another text behind it: nothing reads it.
+                rows = jnp.take(table, shared.mask.positions(t), axis=0, mode="clip")
             x_BTD += rows.astype(x_BTD.dtype)
         if kinds:
             table = self.param("kinds", c.embedding_init, (kinds, c.width))

@@ -13,6 +13,7 @@ from genjax.experiment import Data
 from genjax.models import GPT
 from genjax.models.language.targets import cross_entropy
 from genjax.orders import Packed
+from genjax.spec import DataSpec, Tokens
 
 
 def written(path, rows):
@@ -156,6 +157,19 @@ def test_the_likeliest_choice_is_that_of_each_text_alone(tmp_path):
             alone = [nats(ids[segment == k]) for k in (1, 2, 3) if (segment == k).any()]
             right, count = right + batch["tokens_choice"][n][np.argmin(alone)], count + 1
     assert measured == right and count > 0
+
+
+def test_choices_may_fill_the_context(tmp_path):
+    """The last token of a text stands at the place behind the last that the model knows, where other texts follow."""
+    longest = len("1+1=2") + 2  # with an end of text before and behind
+    data = dataclasses.replace(written(tmp_path / "sums.jsonl", SUMS), context=longest - 1)
+    dataset = load(data)
+    windows = DataSpec({"tokens": Tokens((longest - 1,), 257, shifted=True)})  # that the model has learned from
+    model = GPT(layers=1, heads=1, width=8).resolve(windows).on("cpu")
+    params, _ = model.init(jax.random.key(0), windows)
+    [batch] = split_batches(dataset, "validation", len(dataset.validation))
+    terms = jax.jit(lambda batch: model.evaluate(params, {}, batch, jax.random.key(0)))(batch)
+    assert all(np.isfinite(term.total) for term in terms.values())
 
 
 def test_shots_stand_before_the_prompt(tmp_path):
