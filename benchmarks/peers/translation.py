@@ -3,7 +3,8 @@
 As a program: the BLEU of nn.Transformer beside that of a genjax run.
 
 The program reads the recipe, the tokenizer and the data of a run, trains the peer on the very batches that the run has
-had, takes the mean of its last five snapshots, translates the validation split greedily, and scores it by sacreBLEU:
+had, takes the mean of its last five snapshots, says its nats a token on the validation split, translates that greedily,
+and scores it by sacreBLEU:
 
     python benchmarks/peers/translation.py runs/translate_en_de
     genjax eval runs/translate_en_de --metrics bleu --beams 1 --average 5
@@ -206,9 +207,15 @@ def main() -> None:
     of_run.train(of, optimizer, lambda step, batch: loss(model, tensors(batch), c.end, c.label_smoothing), keep)
     model.load_state_dict({name: sum(state[name] for state in kept) / len(kept) for name in kept[0]})
     model.eval()
-    made, rest = [], len(of.dataset.validation)
-    for batch in split_batches(of.dataset, "validation", ROWS):
-        made += [of.tokenizer.decode(ids) for ids in translated(model, tensors(batch), c.end, c.context)]
+    made, rest, total, count = [], len(of.dataset.validation), 0.0, 0
+    for arrays in split_batches(of.dataset, "validation", ROWS):
+        batch = tensors(arrays)
+        made += [of.tokenizer.decode(ids) for ids in translated(model, batch, c.end, c.context)]
+        batch = {name: x[batch["valid"] > 0] for name, x in batch.items()}
+        tokens = int(batch["target_length"].sum())
+        with torch.no_grad():
+            total, count = total + tokens * float(loss(model, batch, c.end, 0.0)), count + tokens
+    print(f"validation {total / count:.4f} nats a token ({count} of them)")
     for scorer in (sacrebleu.BLEU(), sacrebleu.CHRF()):
         score = scorer.corpus_score(made[:rest], [of.dataset.texts["validation"]["target"].tolist()], n_bootstrap=1000)
         print(score, scorer.get_signature())
