@@ -10,7 +10,7 @@ from genjax.experiment import Data, Eval, Experiment, Optim, Train
 from genjax.models import TextClassifier
 
 experiment = Experiment(
-    model=TextClassifier(layers=4, heads=4, width=256, dropout=0.2),
+    model=TextClassifier(layers=4, heads=4, width=256, dropout=0.2, vocabulary=16000, context=512, classes=2),
     data=Data(source="tfds:imdb_reviews", tokenizer="bpe:16000", context=512, batch_size=64),
     optim=Optim(name="adamw", learning_rate=5e-4, schedule="cosine", warmup_steps=500, weight_decay=0.1, clip_norm=1.0),
     train=Train(steps=4000, eval_every=500, sample_every=2000, checkpoint_every=500, ema_decay=0.995),
