@@ -34,6 +34,7 @@ RUNS = {
     ).split(),
     "gpt_pydoc": ["--model.layers", "2", "--model.heads", "2", "--model.width", "32", "--model.dropout", "0.1"],
     "lstm_pydoc": ["--model.width", "32", "--model.embedding", "16", "--data.context", "16"],
+    "translate_phrases": "--model.layers 1 --model.heads 2 --model.width 32 --model.hidden 64".split(),
     "vqvae_digits": ["--model.network.widths", "4", "8", "--model.quantizer.size", "16"],
     "kl_digits": ["--model.network.widths", "4", "8"],
     "vqgan_digits": (

@@ -17,8 +17,9 @@ from systems import TINY
 
 import genjax
 from genjax.errors import UserError
-from genjax.experiment import Mesh
+from genjax.experiment import Data, Mesh
 from genjax.models import DenseAutoencoder
+from genjax.orders import Buckets
 from genjax.runs import restore
 from genjax.runs.best import pick
 from genjax.runs.metrics import read_metrics
@@ -98,6 +99,26 @@ def test_stopped_by_sigterm_and_resumed_is_bit_identical(name, whole, tmp_path, 
     genjax.train(short(name), run, recipe=name)
     chex.assert_trees_all_equal(state_of(run), state_of(whole(name)))
     assert sorted({r["step"] for r in read_metrics(run)}) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "translation"])
+def test_carried_state_and_buckets_are_resumed_bit_identically(name, tmp_path, sigterm_at, monkeypatch):
+    experiment = short(name, sample_every=0)
+    if name == "translation":
+        rows = (f"{'ab' * (1 + n % 9)}\t{'ba' * (1 + n % 7)}\n" for n in range(64))
+        (tmp_path / "pairs.tsv").write_text("".join(rows))
+        data = Data(path=f"{tmp_path}/pairs.tsv", fields=("source=0:text", "target=1:text"), context=20, batch_size=8)
+        experiment = dataclasses.replace(experiment, data=dataclasses.replace(data, order=Buckets((8, 12, 20))))
+    sigterm_at(3)
+    with pytest.raises(UserError, match="SIGTERM at step 3, saved"):
+        genjax.train(experiment, tmp_path / "run")
+    monkeypatch.undo()
+    genjax.train(experiment, tmp_path / "run")
+    genjax.train(experiment, tmp_path / "whole")
+    state = state_of(tmp_path / "run")
+    assert name != "lstm" or any(np.any(array) for array in jax.tree.leaves(state.model_state))
+    chex.assert_trees_all_equal(state, state_of(tmp_path / "whole"))
 
 
 def test_restored_parameters_give_the_samples_that_were_drawn(whole):
