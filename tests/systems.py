@@ -27,6 +27,7 @@ from genjax.models import (
     VAE,
     VAEGAN,
     VQVAE,
+    Adapters,
     Adversarial,
     CategoricalEmission,
     Classifier,
@@ -161,6 +162,10 @@ SYSTEMS: dict[str, System] = {
     "classifier": _system(Classifier(network=ConvClassifier(widths=(4, 8), features=8, dropout=0.5))),
     "gpt": _system(GPT(layers=2, heads=2, width=32), **_text),
     "lora": _system(LoRA(base=GPT(layers=2, heads=2, width=32), rank=2), optim=Optim(learning_rate=1e-2), **_text),
+    "adapters": _system(
+        Adapters(base=GPT(layers=2, heads=2, width=32), bottleneck=4), optim=Optim(learning_rate=1e-2),
+        slow=True, **_text,
+    ),
     "gpt-llama": _system(
         GPT(layers=2, heads=4, kv_heads=2, width=32, hidden=48, positions="rope", norm="rms", mlp="swiglu",
             tied=False, bias=False, remat="dots"),

@@ -7,6 +7,7 @@ from genjax.interop.family import Row, matrix, plain
 __all__ = ["PLAIN", "cross_attention", "linear", "norm", "self_attention"]
 
 PLAIN = {  # fields of our transformer that most of the others do not have
+    "bottleneck": 0,
     "window": None,
     "qk_norm": False,
     "score_scale": None,

@@ -1,6 +1,6 @@
 """Every system of the suite. Importing it loads jax, flax, optax and numpy, and nothing else."""
 
-from genjax.models.adapted import LoRA
+from genjax.models.adapters import Adapters
 from genjax.models.base import LossOutput, Model, SampleOptions, Term, Turn
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import KL_F8, Diffusion, Latents, Pixels
@@ -19,6 +19,7 @@ from genjax.models.gan import (
 )
 from genjax.models.hmm import HMM, CategoricalEmission, GaussianEmission, MixtureEmission, PoissonEmission
 from genjax.models.language import BERT, GPT, RecurrentLM, TextClassifier, Translation
+from genjax.models.lora import LoRA
 from genjax.models.multimodal import DALLE, CrossModal, MaskGIT, Multiview, Text2Image
 from genjax.models.vae import VAE, VQVAE, Adversarial
 from genjax.networks import (
@@ -61,6 +62,7 @@ __all__ = [
     "VAE",
     "VAEGAN",
     "VQVAE",
+    "Adapters",
     "Adversarial",
     "CategoricalEmission",
     "Classifier",

@@ -31,6 +31,7 @@ __all__ = ["INIT", "RULES", "Block", "Caches", "Config", "Shared", "Transformer"
 Array = jax.Array
 
 INIT = nn.initializers.normal(0.02)
+ADAPTER_INIT = nn.initializers.truncated_normal(0.01)  # section 3.6 of Houlsby et al. 2019: what it adds is little
 SIZES = (
     *("layers", "heads", "kv_heads", "head_size", "width", "hidden", "context", "vocabulary", "unroll"),
     *("vocabulary_multiple", "window"),
@@ -75,6 +76,7 @@ class Config:
     logit_bias: bool = False  # one for each id
     logit_softcap: float = 0.0  # c: logits become c tanh(logit / c) (Gemma 2, arXiv:2408.00118, section 2); 0 = off
     bias: bool = True
+    bottleneck: int = 0  # features of an adapter behind each part of a block (models.Adapters); 0 = none
     initializer: Literal["normal", "glorot"] = "normal"  # GPT-2's N(0, 0.02^2); or that of Vaswani et al.'s own code
     vocabulary_multiple: int = 128  # ids are padded to it, for the hardware's tiles and `tensor`
     remat: Remat = "none"  # recomputed: all but matrix products, or all
@@ -97,6 +99,8 @@ class Config:
             raise UsageError(f"{name}: sinusoidal positions need an even width, not {self.width}")
         if not (0 <= self.logit_softcap < math.inf and 0 < self.rope_base < math.inf):
             raise UsageError(f"{name}: logit_softcap {self.logit_softcap}, rope_base {self.rope_base}: not positive")
+        if self.bottleneck < 0:
+            raise UsageError(f"{name}: bottleneck is {self.bottleneck}, must not be negative")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"{name}: dropout is {self.dropout}, must be in [0, 1)")
 
@@ -183,23 +187,27 @@ class Block(nn.Module):
         def before(name: str, x_BTD: Array) -> Array:
             return norm(c, name)(x_BTD) if c.order == "pre" else x_BTD
 
-        def add(name: str, x_BTD: Array, y_BTD: Array) -> Array:
-            x_BTD = x_BTD + Dropout(c.dropout)(y_BTD, shared.index_B)
-            return x_BTD if c.order == "pre" else norm(c, name)(x_BTD)
+        def add(part: str, x_BTD: Array, y_BTD: Array) -> Array:
+            y_BTD = Dropout(c.dropout)(y_BTD, shared.index_B)
+            if c.bottleneck:
+                inits = {"kernel_init": ADAPTER_INIT, "out_init": ADAPTER_INIT}
+                y_BTD += Feed(c.bottleneck, **inits, dtype=c.dtype, name=f"{part}_adapter")(y_BTD)
+            x_BTD = x_BTD + y_BTD
+            return x_BTD if c.order == "pre" else norm(c, f"{part}_norm")(x_BTD)
 
         attend = Attend(rope=c.positions == "rope", rope_base=c.rope_base, **heads, name="attention")
         y_BTD, own = attend(
             before("attention_norm", x_BTD), mask=shared.mask, bias_BHTS=shared.bias_1HTS, cache=own, layer=layer
         )
-        x_BTD = add("attention_norm", x_BTD, y_BTD)
+        x_BTD = add("attention", x_BTD, y_BTD)
         if self.cross:
             attend = Attend(cross=True, **heads, name="memory")
             y_BTD, memory = attend(
                 before("memory_norm", x_BTD), shared.memory_BSD, shared.memory_mask, cache=memory, layer=layer
             )
-            x_BTD = add("memory_norm", x_BTD, y_BTD)
+            x_BTD = add("memory", x_BTD, y_BTD)
         y_BTD = Feed(c.hidden or 4 * c.width, c.mlp, **init, name="mlp")(before("mlp_norm", x_BTD))
-        x_BTD = add("mlp_norm", x_BTD, y_BTD)
+        x_BTD = add("mlp", x_BTD, y_BTD)
         x_BTD = constrain(x_BTD, BATCH, None, None)
         return (x_BTD, None if caches is None else Caches(own, memory)), None
 
