@@ -32,7 +32,7 @@ class Adversarial:
 
     discriminator: PatchGAN = PatchGAN(norm="batch")  # noqa: RUF009, frozen
     weight: float = 0.8  # times the adaptive one
-    start: int = 0  # step of the discriminator's first turn; reconstructions are judged from it on
+    start: int = 0  # of the discriminator's turns and of its judgement at once, as in VQGAN's code
 
     def __post_init__(self):
         if not self.weight >= 0 or self.start < 0:
