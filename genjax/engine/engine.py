@@ -177,27 +177,38 @@ class Engine:
 
     @functools.cached_property
     def _sample(self) -> Callable:
-        def sample(state: TrainState, conditions: dict, seed: jax.Array, options: SampleOptions) -> dict:
-            return self.model.sample(*states.averaged(state), run_key(seed, SAMPLE), conditions, options)
+        def sample(
+            state: TrainState, conditions: dict, seed: jax.Array, options: SampleOptions, only: frozenset | None
+        ) -> dict:
+            made = self.model.sample(*states.averaged(state), run_key(seed, SAMPLE), conditions, options)
+            return made if only is None else {name: array for name, array in made.items() if name in only}
 
-        return self.jit(sample, static_argnums=3, out_shardings=self._replicated)
+        return self.jit(sample, static_argnums=(3, 4), out_shardings=self._replicated)
 
     def sample_shapes(
         self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
     ) -> dict[str, jax.ShapeDtypeStruct]:
         """The shapes of what `sample` returns; nothing is computed. Raises UsageError as `require_samples`."""
         with jax.set_mesh(self.mesh):
-            shapes = self._sample.eval_shape(state, conditions, np.uint32(seed), options)
+            shapes = self._sample.eval_shape(state, conditions, np.uint32(seed), options, None)
         fields, system = self.model.outputs(self.spec), type(self.model).__name__
         require_samples(system, shapes, fields, len(conditions["index"]))
         return shapes
 
     def sample(
-        self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
+        self,
+        state: TrainState,
+        conditions: dict[str, np.ndarray],
+        seed: int,
+        options: SampleOptions,
+        only: frozenset[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """One sample for each row of `conditions`; the same on every process."""
+        """One sample for each row of `conditions`; the same on every process.
+
+        `only` names the arrays that are wanted (None = all); what they do not take is not computed.
+        """
         with jax.set_mesh(self.mesh):
-            return jax.device_get(self._sample(state, conditions, np.uint32(seed), options))
+            return jax.device_get(self._sample(state, conditions, np.uint32(seed), options, only))
 
 
 def _require_alike(model_state: Tree) -> None:

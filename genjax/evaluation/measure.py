@@ -97,7 +97,7 @@ class Measure:
         comparison, given, options = self._references
         comparison.reset()
         seed, done = self.engine.experiment.train.seed if seed is None else seed, 0
-        batches = draws(self.engine, state, given, seed=seed, options=options)
+        batches = draws(self.engine, state, given, seed=seed, options=options, only=self._compared)
         for outputs in watch(batches, len(given["index"])):
             count = len(next(iter(outputs.values())))
             label = {"label": given["label"][done : done + count]} if "label" in given else {}
@@ -138,6 +138,14 @@ class Measure:
             train = np.concatenate(rows)[np.searchsorted(wanted, alike.index)]
             sheets[name] = np.concatenate([alike.image[:, None], train], axis=1)
         return sheets
+
+    @property
+    def _compared(self) -> frozenset[str] | None:
+        """The arrays of samples that the metrics read; None where that is all there is."""
+        fields = {field for names in self.fields.values() for field in names}
+        if fields == set(self.outputs):
+            return None
+        return frozenset({"label"}.union(*(self.outputs[field].arrays(field) for field in fields)))
 
     @property
     def signatures(self) -> tuple[str, ...]:

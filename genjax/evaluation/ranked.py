@@ -29,9 +29,17 @@ class Ranked(Engine):
         self._score = ranker.engine.jit(lambda state, batch: model.score(*averaged(state), batch))
 
     def sample(
-        self, state: TrainState, conditions: dict[str, np.ndarray], seed: int, options: SampleOptions
+        self,
+        state: TrainState,
+        conditions: dict[str, np.ndarray],
+        seed: int,
+        options: SampleOptions,
+        only: frozenset[str] | None = None,
     ) -> dict[str, np.ndarray]:
-        """As of `Engine`; the samples of a row differ in the `index` from which their noise is drawn."""
+        """As of `Engine`, with all arrays, which the score may read.
+
+        The samples of a row differ in the `index` from which their noise is drawn.
+        """
         draws = [
             super(Ranked, self).sample(state, {**conditions, "index": index_N}, seed, options)
             for index_N in conditions["index"] * self.best_of + np.arange(self.best_of, dtype=np.int32)[:, None]

@@ -17,12 +17,18 @@ Arrays = dict[str, np.ndarray]
 
 
 def draws(
-    engine: Engine, state: TrainState, conditions: Arrays, *, seed: int, options: SampleOptions
+    engine: Engine,
+    state: TrainState,
+    conditions: Arrays,
+    *,
+    seed: int,
+    options: SampleOptions,
+    only: frozenset[str] | None = None,
 ) -> Iterator[Arrays]:
     """One sample for each row of `conditions` (see `evaluation.conditions`), call after call.
 
     Sample i is a function of (seed, i, row i); where a model lets samples depend on one another, on the ROW samples
-    that it is drawn with.
+    that it is drawn with. `only` names the arrays that are wanted; None = all.
 
     Raises UserError where the samples of one call do not fit into memory.
     """
@@ -34,7 +40,7 @@ def draws(
         if start == 0:
             shapes = engine.sample_shapes(state, given, seed, options)
             require_room(_bytes(shapes), f"{size} samples at once", "take a smaller --num, or shorter samples")
-        outputs = engine.sample(state, given, seed, options)
+        outputs = engine.sample(state, given, seed, options, only)
         yield {name: array[: num - start] for name, array in outputs.items()}
 
 

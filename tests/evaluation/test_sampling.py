@@ -1,14 +1,16 @@
 """Any number of samples, in calls of one size."""
 
+import dataclasses
 import types
 
 import jax
 import numpy as np
 import pytest
-from evaluation.doubles import PICTURES, Painter, PaintOptions, engine
+from evaluation.doubles import IMAGE, PICTURES, Painter, PaintOptions, dataset, engine
 
 from genjax.errors import UsageError, UserError
 from genjax.evaluation.conditions import conditions
+from genjax.evaluation.measure import Measure
 from genjax.evaluation.sampling import draw, parts
 from genjax.experiment import Data, Experiment
 from genjax.models.base import ROW, SampleOptions
@@ -19,7 +21,7 @@ from genjax.spec import Image
 def test_a_call_draws_whole_rows(num, sizes):
     calls = []
 
-    def sample(state, given, seed, options):
+    def sample(state, given, seed, options, only):
         calls.append(given["index"])
         return {"image": given["index"]}
 
@@ -38,7 +40,7 @@ def _double(sample) -> types.SimpleNamespace:
 
 @pytest.mark.parametrize("most, room, sizes", [(None, 10**9, [40]), (16, 10**9, [16, 16, 8]), (None, 300, [32, 8])])
 def test_many_samples_come_in_parts(most, room, sizes):
-    double = _double(lambda state, given, seed, options: {"image": given["index"] + 1})
+    double = _double(lambda state, given, seed, options, only: {"image": given["index"] + 1})
     conditions = {"index": np.arange(40)}
     drawn = list(parts(double, None, conditions, seed=0, options=SampleOptions(), most=most, room=room))
     assert [len(outputs["image"]) for outputs, _ in drawn] == sizes
@@ -79,3 +81,32 @@ def test_samples_that_are_not_what_the_model_promises_are_told_before_any_is_dra
     given, options = conditions(built.model, PaintOptions(), PICTURES, None, None, ROW)
     with pytest.raises(UsageError, match=message):
         draw(built, built.init(), given, seed=0, options=options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mirror(Painter):
+    """Images and their negatives, which the host makes: `made` holds how many at a time."""
+
+    made = []
+
+    def outputs(self, spec):
+        return {"image": IMAGE, "negative": IMAGE}
+
+    def sample(self, params, state, key, conditions, options):
+        def negative(image):
+            self.made.append(len(image))
+            return -image
+
+        image = super().sample(params, state, key, conditions, options)["image"]
+        shape = jax.ShapeDtypeStruct(image.shape, image.dtype)
+        return {"image": image, "negative": jax.pure_callback(negative, shape, image)}
+
+
+def test_what_no_metric_reads_is_not_computed():
+    built = engine(Mirror(), PICTURES, batch_size=ROW)
+    given, options = conditions(built.model, PaintOptions(), PICTURES, None, None, ROW)
+    whole = draw(built, built.init(), given, seed=0, options=options)
+    np.testing.assert_array_equal(whole["negative"], -whole["image"])
+    assert Mirror.made == [ROW]
+    assert Measure(built, dataset(PICTURES), "validation", ["swd"])(built.init())["swd10_image"] > 0
+    assert Mirror.made == [ROW]
