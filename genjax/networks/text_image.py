@@ -73,7 +73,8 @@ class Sequence:
 class TextImageDecoder(nn.Module):
     """Ids to the logits of the next ones. Tokens of the picture have a learned row and a learned column.
 
-    Without `causal` every token sees all others, and the logits at a token of the picture are for its own id.
+    Without `causal` every token sees all others, and the logits at a token of the picture are for its own id. Of a
+    whole sequence each half has logits of its own ids alone: no time goes to those that cannot stand there.
     """
 
     config: Config
@@ -89,9 +90,10 @@ class TextImageDecoder(nn.Module):
         cache: Caches | None = None,
         start: Array | int = 0,
     ):
-        """(B, T, V) float32 logits; with a cache (logits, cache), the tokens standing at start, start + 1 ...
+        """Float32 logits: of the text's words at its S places, and of the picture's ids at the last h w tokens.
 
-        `index_B`, the examples' positions in the global batch, turns dropout on and needs a "dropout" rng.
+        With a cache (logits (B, T, V), cache), the tokens standing at start, start + 1 ... `index_B`, the examples'
+        positions in the global batch, turns dropout on and needs a "dropout" rng.
         """
         c, s, t = self.config, self.sequence, tokens_BT.shape[1]
         table_VD = self.param("embedding", INIT, (c.padded_vocabulary, c.width)).astype(c.dtype or jnp.float32)
@@ -105,13 +107,16 @@ class TextImageDecoder(nn.Module):
         shared = Shared(Mask(causal=self.causal, start=None if cache is None else start), index_B)
         (x_BTD, cache), _ = blocks((x_BTD, cache), jnp.arange(c.layers), shared)
         x_BTD = norm(c, "final_norm")(x_BTD)
-        if c.tied:
-            logits_BTV = x_BTD @ table_VD.T
-        else:
+        if not c.tied:
             head = Dense(c.padded_vocabulary, use_bias=False, kernel_init=INIT, dtype=c.dtype, name="head")
-            logits_BTV = head(x_BTD)
-        logits_BTV = constrain(logits_BTV, BATCH, None, "tensor").astype(jnp.float32)
+
+        def logits(x_BTD: Array, ids: slice) -> Array:
+            logits_BTV = x_BTD @ table_VD[ids].T if c.tied else head(x_BTD)[..., ids]
+            return constrain(logits_BTV, BATCH, None, "tensor").astype(jnp.float32)
+
+        if cache is None:
+            text_BSD, image_BTD = x_BTD[:, : s.text], x_BTD[:, -s.image :]
+            return logits(text_BSD, slice(s.words)), logits(image_BTD, slice(s.first_code, s.vocabulary))
         possible_TV = s.possible(start + jnp.arange(t))
         possible_TV = jnp.pad(possible_TV, ((0, 0), (0, c.padded_vocabulary - s.vocabulary)))
-        logits_BTV = jnp.where(possible_TV, logits_BTV, MASKED)
-        return logits_BTV if cache is None else (logits_BTV, cache)
+        return jnp.where(possible_TV, logits(x_BTD, slice(None)), MASKED), cache

@@ -139,17 +139,16 @@ class DALLE(Coded):
         index_B, s, (words_BS, length_B) = batch["index"], self.sequence, self.texts(batch)
         if train and self.text_dropout:
             length_B = jnp.where(noise.uniform(text_key, index_B) < self.text_dropout, 0, length_B)
-        codes_BT = s.first_code + self.ids(params, state, batch, encode_key)
-        tokens_BN = jnp.concatenate([s.texts(words_BS, length_B), codes_BT], axis=1)
-        logits_BNV = self.networks()["decoder"].apply(
+        ids_BT = self.ids(params, state, batch, encode_key)
+        tokens_BN = jnp.concatenate([s.texts(words_BS, length_B), s.first_code + ids_BT], axis=1)
+        text_BSV, image_BTV = self.networks()["decoder"].apply(
             {"params": params["decoder"]},
             tokens_BN[:, :-1],
             index_B if train and self.dropout else None,
             rngs={"dropout": key},
         )
-        nats_BN = cross_entropy(logits_BNV, tokens_BN[:, 1:])
         counts_BS = (jnp.arange(s.text) < length_B[:, None]).astype(jnp.float32)
-        return (jnp.where(counts_BS > 0, nats_BN[:, : s.text], 0.0), counts_BS), nats_BN[:, s.text :]
+        return (cross_entropy(text_BSV, words_BS), counts_BS), cross_entropy(image_BTV, ids_BT)
 
     def loss(
         self, turn: str, params: Params, state: Tree, batch: Batch, key: Array, *, step: Array, train: bool

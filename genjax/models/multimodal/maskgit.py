@@ -79,14 +79,16 @@ class MaskGIT(DALLE):
         index_B, s, (words_BS, length_B) = batch["index"], self.sequence, self.texts(batch)
         if train and self.text_dropout:
             length_B = jnp.where(noise.uniform(text_key, index_B) < self.text_dropout, 0, length_B)
-        codes_BT = s.first_code + self.ids(params, state, batch, encode_key)
+        ids_BT = self.ids(params, state, batch, encode_key)
         count_B1 = jnp.ceil(s.image * hidden_share(noise.uniform(share_key, index_B)))[:, None]
         hidden_BT = ranks(noise.uniform(place_key, index_B, (s.image,))) < count_B1
-        tokens_BN = jnp.concatenate([s.texts(words_BS, length_B), jnp.where(hidden_BT, s.start, codes_BT)], axis=1)
-        logits_BNV = self.networks()["decoder"].apply(
+        tokens_BN = jnp.concatenate(
+            [s.texts(words_BS, length_B), jnp.where(hidden_BT, s.start, s.first_code + ids_BT)], axis=1
+        )
+        _, logits_BTV = self.networks()["decoder"].apply(
             {"params": params["decoder"]}, tokens_BN, index_B if train and self.dropout else None, rngs={"dropout": key}
         )
-        return cross_entropy(logits_BNV[:, 1 + s.text :], codes_BT), hidden_BT.astype(jnp.float32)
+        return cross_entropy(logits_BTV, ids_BT), hidden_BT.astype(jnp.float32)
 
     def loss(
         self, turn: str, params: Params, state: Tree, batch: Batch, key: Array, *, step: Array, train: bool
@@ -119,8 +121,7 @@ class MaskGIT(DALLE):
         def logits(codes_NT: Array, text_NS: Array) -> Array:
             """Of the picture's own ids, (N, T, codes)."""
             tokens_NN = jnp.concatenate([text_NS, codes_NT], axis=1)
-            logits_NNV = self.networks()["decoder"].apply({"params": params["decoder"]}, tokens_NN)
-            return logits_NNV[:, 1 + s.text :, s.first_code : s.vocabulary]
+            return self.networks()["decoder"].apply({"params": params["decoder"]}, tokens_NN)[1]
 
         def step(number: Array, codes_NT: Array) -> Array:
             draw_key, choice_key = jax.random.split(jax.random.fold_in(key, number))

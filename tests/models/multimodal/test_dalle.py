@@ -50,7 +50,7 @@ def test_the_loss_weighs_text_and_picture_by_their_own_tokens(weights):
     assert counts.sum() == 10 and np.isfinite(text).all() and image.shape == (3, 24)
     model = dataclasses.replace(MODEL, text_dropout=0.0)
     out = model.loss("next_token", *weights, batch(), KEY, step=0, train=True)
-    np.testing.assert_allclose(out.loss, text.sum() / 10 / 8 + image.mean() * 7 / 8, rtol=1e-5)
+    np.testing.assert_allclose(out.loss, (text * counts).sum() / 10 / 8 + image.mean() * 7 / 8, rtol=1e-5)
 
 
 def test_pictures_see_the_text_and_only_what_counts_of_it(weights):
@@ -80,13 +80,15 @@ def test_cached_and_guided_decoding_is_that_of_whole_sequences(weights, guidance
     given = {name: array for name, array in batch().items() if name != "image"}
     got = jax.jit(MODEL.sample, static_argnums=4)(params, state, KEY, given, options)["image"]
     s, decoder = MODEL.sequence, MODEL.networks()["decoder"]
-    logits = jax.jit(lambda tokens: decoder.apply({"params": params["decoder"]}, tokens))
+    logits = jax.jit(lambda tokens: decoder.apply({"params": params["decoder"]}, tokens[:, :-1])[1])
     full, empty = (s.texts(given["caption"], k * given["caption_length"]) for k in (1, 0))
     codes = np.zeros((3, 0), np.int32)
     for place in range(s.image):
         filled = np.pad(codes, ((0, 0), (0, s.image - place)), constant_values=s.first_code)
-        one, none = (logits(np.concatenate([text, filled], axis=1))[:, s.text + place] for text in (full, empty))
-        codes = np.concatenate([codes, np.argmax(none + guidance * (one - none), axis=-1)[:, None]], axis=1)
+        one, none = (logits(np.concatenate([text, filled], axis=1))[:, place] for text in (full, empty))
+        codes = np.concatenate(
+            [codes, s.first_code + np.argmax(none + guidance * (one - none), axis=-1)[:, None]], axis=1
+        )
     own = {name.removeprefix("first_stage."): tree for name, tree in params.items()}
     np.testing.assert_allclose(got, MODEL.first_stage.decode(own, {}, codes - s.first_code, given), atol=1e-5)
 

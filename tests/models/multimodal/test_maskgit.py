@@ -77,14 +77,14 @@ def test_the_surest_ids_are_kept_at_each_step(weights, guidance):
     given = {name: array for name, array in batch().items() if name != "image"}
     options = MaskGITOptions(temperature=0.0, choice=0.0, steps=5, guidance=guidance)
     s, decoder = MODEL.sequence, MODEL.networks()["decoder"]
-    logits = jax.jit(lambda tokens: decoder.apply({"params": weights[0]["decoder"]}, tokens)[:, 1 + s.text :])
+    logits = jax.jit(lambda tokens: decoder.apply({"params": weights[0]["decoder"]}, tokens)[1])
     full, empty = (s.texts(given["caption"], k * given["caption_length"]) for k in (1, 0))
     codes = np.full((3, IDS), s.start)
     for number in range(5):
         one, none = (np.asarray(logits(np.concatenate([text, codes], axis=1)), np.float64) for text in (full, empty))
         mixed = none + guidance * (one - none)
         hidden, likeliest = codes == s.start, mixed.argmax(-1)
-        codes = np.where(hidden, likeliest, codes)
+        codes = np.where(hidden, s.first_code + likeliest, codes)
         shifted = mixed - mixed.max(-1, keepdims=True)
         sure = np.where(hidden, -np.log(np.exp(shifted).sum(-1)), np.inf)
         again = int(np.floor(IDS * np.cos(np.pi / 2 * (number + 1) / 5))) if number < 4 else 0
