@@ -11,12 +11,12 @@ from typing import ClassVar
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from genjax.errors import UsageError, UserError
 from genjax.networks.autoencoder import AutoencoderConfig, require_widths, with_label_planes
 from genjax.nn import norm
 from genjax.nn.attend import Attend
+from genjax.nn.conv import EnlargedConv
 from genjax.nn.sharding import BATCH, constrain
 from genjax.registry import register
 
@@ -172,7 +172,6 @@ class SpatialDecoder(nn.Module):
             for block in range(self.config.blocks + 1):
                 x = ResidualBlock(self.config.widths[level], self.dtype, name=f"level_{level}_block_{block}")(x)
             if level:
-                x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-                x = nn.Conv(x.shape[-1], (3, 3), dtype=self.dtype, name=f"up_{level}")(x)
+                x = EnlargedConv(x.shape[-1], dtype=self.dtype, name=f"up_{level}")(x)
         x = nn.silu(GroupNorm(self.dtype, name="norm_out")(x))
         return nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv_out")(x)

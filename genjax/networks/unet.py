@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from genjax.errors import UsageError
 from genjax.networks.base import Denoiser, Text, require_heights
 from genjax.nn.attention import Implementation
-from genjax.nn.conv import depth_to_space, space_to_depth
+from genjax.nn.conv import EnlargedConv, depth_to_space, space_to_depth
 from genjax.nn.dense import Dense
 from genjax.nn.embedding import sinusoids
-from genjax.nn.residual import INIT, AttentionBlock, ResBlock, Style, conv, enlarge, norm
+from genjax.nn.residual import INIT, AttentionBlock, ResBlock, Style, conv, norm
 from genjax.registry import register
 
 __all__ = ["UNet", "UNetConfig"]
@@ -159,7 +159,10 @@ class UNet(nn.Module):
                 x = block_and_attention(x, features, f"up_{level}_{i}")
             if level:
                 name = f"enlarge_{level}"
-                x = block(x, features, name, "up") if c.resample_blocks else conv(features, dtype, name)(enlarge(x))
+                if c.resample_blocks:
+                    x = block(x, features, name, "up")
+                else:
+                    x = EnlargedConv(features, kernel_init=INIT, dtype=dtype, name=name)(x)
                 x = x[:, : skips[-1].shape[1], : skips[-1].shape[2]]
 
         x = nn.silu(norm(x, style, "norm"))

@@ -4,8 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from genjax.nn.conv import Downsample, Upsample, crop_to, depth_to_space
+from genjax.nn import conv
+from genjax.nn.conv import Downsample, EnlargedConv, Upsample, crop_to, depth_to_space
+from genjax.nn.residual import enlarge
 
 
 def test_depth_to_space_puts_four_channels_into_a_square():
@@ -39,3 +42,20 @@ def test_downsample_is_the_strided_convolution():
         pad = [(1, 1 + h % 2), (1, 1 + w % 2)]
         want = nn.Conv(5, (4, 4), 2, padding=pad).apply({"params": {**params, "kernel": kernel}}, x)
         np.testing.assert_allclose(Downsample(5).apply({"params": {"Conv_0": params}}, x), want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_an_enlarged_convolution_is_that_of_four_times_the_pixels(platform, monkeypatch):
+    monkeypatch.setattr(conv, "platform", lambda: platform)
+    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 4))
+    layer, plain = EnlargedConv(6), nn.Conv(6, (3, 3))
+    params = layer.init(jax.random.key(1), x)
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, plain.init(jax.random.key(1), enlarge(x)))
+    params["params"]["bias"] += jnp.arange(6.0)
+
+    def learned(function):
+        return jax.value_and_grad(lambda params, x: jnp.sin(function(params, x)).sum(), (0, 1))(params, x)
+
+    np.testing.assert_allclose(layer.apply(params, x), plain.apply(params, enlarge(x)), atol=1e-5)
+    ours, theirs = learned(layer.apply), learned(lambda params, x: plain.apply(params, enlarge(x)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), ours, theirs)
