@@ -171,20 +171,26 @@ class BERT(transformer.Config, Model):
         return Read(ids_BT, jnp.full((b,), 2 * n + 3), kind_BT, own_BT, apart_B)
 
     def hide(self, read: Read, index_B: Array, key: Array) -> tuple[Read, Array]:
-        """The texts with words hidden, and (B, T) which ones are to be filled in."""
-        chosen, how, other = jnp.moveaxis(noise.uniform(key, index_B, (*read.ids_BT.shape[1:], 3)), -1, 0)
-        hideable_BT = read.own_BT
+        """The texts with words hidden, and (B, T) which ones are to be filled in.
+
+        Of n words round(n hidden_share), at least one, as in the authors' code. What stands between `word_breaks` is
+        hidden at that probability, as a whole.
+        """
+        draw_BT, how, other = jnp.moveaxis(noise.uniform(key, index_B, (*read.ids_BT.shape[1:], 3)), -1, 0)
         if self.word_breaks:
             breaks_BT = jnp.isin(read.ids_BT, jnp.asarray(self.word_breaks)) | ~read.own_BT
-            chosen = jnp.take_along_axis(chosen, jnp.cumsum(breaks_BT, axis=1) % chosen.shape[1], axis=1)
-            hideable_BT &= ~breaks_BT
-        chosen_BT = (chosen < self.hidden_share) & hideable_BT
+            draw_BT = jnp.take_along_axis(draw_BT, jnp.cumsum(breaks_BT, axis=1) % draw_BT.shape[1], axis=1)
+            chosen_BT = (draw_BT < self.hidden_share) & ~breaks_BT
+        else:
+            draw_BT = jnp.where(read.own_BT, draw_BT, 1.0)  # the last of all
+            count_B = jnp.maximum(1, jnp.round(self.hidden_share * read.own_BT.sum(axis=1))).astype(jnp.int32)
+            chosen_BT = draw_BT < jnp.take_along_axis(jnp.sort(draw_BT, axis=1), count_B[:, None], axis=1)
         random_BT = (other * self.data_vocabulary).astype(jnp.int32)
         shown_BT = jnp.where(how < 0.8, self.mask_id, jnp.where(how < 0.9, random_BT, read.ids_BT))
         return read._replace(ids_BT=jnp.where(chosen_BT, shown_BT, read.ids_BT)), chosen_BT
 
     def logits(self, params: Params, x_BTD: Array) -> Array:
-        """(B, T, padded vocabulary) of the words at all positions, float32."""
+        """(B, T, padded vocabulary) of the words at the positions of these features, float32."""
         return self.networks()["head"].apply({"params": params["head"]}, x_BTD, params["encoder"]["embedding"])
 
     def judged(self, params: Params, batch: Batch, key: Array, train: bool) -> tuple[dict[str, Term], dict[str, Term]]:
@@ -193,9 +199,14 @@ class BERT(transformer.Config, Model):
         whole = self.read(batch, key)
         shown, chosen_BT = self.hide(whole, index_B, jax.random.fold_in(key, 2))
         x_BTD = self.features(params, shown, index_B if train and self.dropout else None, jax.random.fold_in(key, 3))
-        logits_BTV, weight_BT = self.logits(params, x_BTD), chosen_BT * valid_B[:, None]
-        terms = {"masked": Term.mean(cross_entropy(logits_BTV, whole.ids_BT), weight_BT)}
-        right = {"accuracy": Term.mean(logits_BTV.argmax(-1) == whole.ids_BT, weight_BT)}
+        words = x_BTD.shape[1] - 2
+        most = words if self.word_breaks else max(1, round(self.hidden_share * words))  # the head reads no others
+        hidden_BK, place_BK = jax.lax.top_k(chosen_BT.astype(jnp.float32), most)
+        logits_BKV = self.logits(params, jnp.take_along_axis(x_BTD, place_BK[:, :, None], axis=1))
+        ids_BK = jnp.take_along_axis(whole.ids_BT, place_BK, axis=1)
+        weight_BK = hidden_BK * valid_B[:, None]
+        terms = {"masked": Term.mean(cross_entropy(logits_BKV, ids_BK), weight_BK)}
+        right = {"accuracy": Term.mean(logits_BKV.argmax(-1) == ids_BK, weight_BK)}
         if self.next_sentence:
             pooler = self.networks()["pooler"]
             logits_B2 = pooler.apply({"params": params["pooler"]}, x_BTD[:, 0].astype(jnp.float32))

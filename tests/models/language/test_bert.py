@@ -42,12 +42,30 @@ def test_80_10_10_of_15_percent_of_the_words():
     chosen, shown_ids, ids = np.asarray(chosen), np.asarray(shown.ids_BT), np.asarray(whole.ids_BT)
     assert not chosen[:, [0, -1]].any() and (ids[:, 0] == 21).all() and (ids[:, -1] == 22).all()
     np.testing.assert_array_equal(shown_ids[~chosen], ids[~chosen])
-    assert chosen[:, 1:-1].mean() == pytest.approx(0.15, abs=0.01)
+    assert (chosen.sum(axis=1) == 2).all()  # of 12
+    assert chosen[:, 1:-1].mean(axis=0) == pytest.approx(1 / 6, abs=0.05)
     hidden, kept = shown_ids[chosen] == 20, shown_ids[chosen] == ids[chosen]
     assert hidden.mean() == pytest.approx(0.8, abs=0.03)
     assert kept.mean() == pytest.approx(0.1 + 0.1 / 20, abs=0.02)
     others = shown_ids[chosen][~hidden & ~kept]
     assert others.max() < 20 and len(np.unique(others)) == 20
+
+
+@pytest.mark.parametrize("length, count", [(0, 0), (1, 1), (3, 1), (9, 1), (10, 2), (12, 2)])
+def test_a_shorter_text_has_fewer_gaps(length, count):
+    batch = few(BATCH, slice(8)) | {"tokens_length": np.full(8, length, np.int32)}
+    chosen = np.asarray(MODEL.hide(MODEL.read(batch, KEY), batch["index"], KEY)[1])
+    assert (chosen.sum(axis=1) == count).all() and not chosen[:, length + 1 :].any()
+
+
+def test_the_loss_is_that_of_the_hidden_words_alone():
+    params, batch = init(MODEL), few(BATCH, slice(16))
+    whole = MODEL.read(batch, KEY)
+    shown, chosen = MODEL.hide(whole, batch["index"], jax.random.fold_in(KEY, 2))
+    nats = -jax.nn.log_softmax(MODEL.logits(params, MODEL.features(params, shown)))
+    nats = jnp.take_along_axis(nats, whole.ids_BT[:, :, None], axis=2)[:, :, 0]
+    term = MODEL.loss("fill", params, {}, batch, KEY, step=0, train=False).terms["masked"]
+    assert term.value == pytest.approx(float(nats[chosen].mean()), abs=1e-5) and term.count == 32
 
 
 def test_what_is_hidden_belongs_to_the_example():
