@@ -49,8 +49,9 @@ __all__ = [
     "roofline",
 ]
 
-# XLA's least effort: the same products and collectives, from a third down to a thirtieth of the full search's time.
-QUICK = {"exec_time_optimization_effort": -1.0}
+# XLA's least effort: the same products and collectives, from a third down to a thirtieth of the full search's time. And
+# no product in pieces while its operand is gathered: that is a loop again, of which the body would be counted once.
+QUICK = {"exec_time_optimization_effort": -1.0, "xla_jf_spmd_threshold_for_windowed_einsum_mib": 2**20}
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -75,8 +76,8 @@ def plan(
     `say` is told, in a line each, what takes its time.
 
     Planned is the step in which every turn is due, of texts in buckets that of the longest ones. Where it does not fit,
-    the numbers are those of XLA's message, and there is no cost. A quick plan is compiled with XLA's least effort: what
-    it says of temporaries is mostly more than the step will take, and what fits so fits.
+    the numbers are those of XLA's message, and there is no cost. A quick plan is compiled with XLA's least effort, and
+    gathers weights whole: what it says of temporaries is mostly more than the step will take.
 
     Raises:
       UserError: no libtpu, a mesh or batch that does not fit the topology, data that is not described.
@@ -103,6 +104,7 @@ def plan(
         "device_kind": kind,
         "num_devices": len(chips),
         "mesh": dict(engine.mesh.shape),
+        "parameters": parameters,
         "batch_size": experiment.data.batch_size,
         "grad_accumulation": experiment.train.grad_accumulation,
         "remat": getattr(experiment.model.stack, "remat", None),

@@ -223,6 +223,16 @@ def test_a_quick_plan_counts_the_same():
 
 
 @pytest.mark.tpu_aot
+def test_products_of_gathered_weights_are_counted_whole():
+    needs_libtpu()
+    experiment = load_experiment("dit_xl2_imagenet256")  # so wide that XLA multiplies in pieces while it gathers
+    model = experiment.model.with_stack(layers=1)
+    experiment = dataclasses.replace(experiment, model=model, mesh=Mesh(data=1, fsdp=8))
+    result = plan.plan("dit", experiment, "v5e:2x4", quick=True)
+    assert 0.9 < 8 * result["flops_per_device"] / result["model_flops_per_step"] < 1.2
+
+
+@pytest.mark.tpu_aot
 def test_a_model_too_large_does_not_fit():
     needs_libtpu()
     model = VAE(network=DenseAutoencoder(widths=(60_000, 60_000)), latent=4)
