@@ -18,7 +18,7 @@ from genjax.models import GPT
 QUIZ = Data(source="quiz", tokenizer="byte", context=256)
 
 experiment = Experiment(
-    model=GPT(layers=4, heads=4, width=128),
+    model=GPT(layers=4, heads=4, width=128, positions="rope"),
     data=Data(source="pydoc", tokenizer="byte", context=256, batch_size=8),
     optim=Optim(
         name="muon",

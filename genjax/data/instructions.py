@@ -68,11 +68,11 @@ class Answers:
 
 @dataclasses.dataclass(frozen=True)
 class _Example:
-    """A text, or one for each choice, of which `right` is learned. A `whole` one has its ends of text."""
+    """A text, or one for each choice, of which `right` is learned. To a `bare` one no end of text is added."""
 
     texts: list[list[Piece]]
     right: int = 0
-    whole: bool = False
+    bare: bool = False
 
 
 def are(columns: Mapping[str, np.ndarray]) -> bool:
@@ -86,10 +86,12 @@ def instructions(
     columns: Mapping[str, np.ndarray],
     tokenizer: Tokenizer | None = None,
     held: tuple[np.ndarray, np.ndarray] | None = None,
+    bare: bool = False,
 ) -> Dataset:
     """Texts of up to --data.context + 1 tokens; those with more are cut, and left out where no answer is left.
 
     `held`: the rows of training and of validation; None = a share of --data.validation is held out.
+    `bare`: the texts are parts of longer ones, and have no end.
 
     Raises:
       UserError: a prompt, an answer or a message that is not one (the first is named); with --data.strict a long text;
@@ -98,7 +100,7 @@ def instructions(
     examples = list(_examples(columns, place, chat(data.chat)))
     words = (text for example in examples for pieces in example.texts for text, _ in pieces if text is not END)
     tokenizer = tokenizer or make_tokenizer(data.tokenizer, words, end=True)
-    coded = [[_encoded(pieces, tokenizer, example.whole) for pieces in example.texts] for example in examples]
+    coded = [[_encoded(pieces, tokenizer, bare or example.bare) for pieces in example.texts] for example in examples]
     choices = max(len(texts) for texts in coded) if "choices" in columns else 0
     most, whole = data.context + 1, choices or data.shots
     cut = sum(len(ids) > most for texts in coded for ids, _ in texts)
@@ -130,7 +132,7 @@ def instructions(
 def _examples(columns: Mapping[str, np.ndarray], place: str, form: Chat) -> Iterator[_Example]:
     if "messages" in columns:
         for n, messages in enumerate(columns["messages"], 1):
-            yield _Example([form.pieces(messages, f"{place}: row {n}")], whole=form.whole)
+            yield _Example([form.pieces(messages, f"{place}: row {n}")], bare=form.whole)
         return
     for n, (prompt, answer) in enumerate(zip(columns["prompt"], columns["answer"]), 1):
         choices = columns["choices"][n - 1] if "choices" in columns else [answer]
@@ -143,9 +145,9 @@ def _examples(columns: Mapping[str, np.ndarray], place: str, form: Chat) -> Iter
         yield _Example([[(prompt, False), (text, True)] for text in choices], answer if "choices" in columns else 0)
 
 
-def _encoded(pieces: list[Piece], tokenizer: Tokenizer, whole: bool) -> Encoded:
-    """Where they are not whole, the end of text goes before, if there is one, and a closing, learned as the last is."""
-    if not whole:
+def _encoded(pieces: list[Piece], tokenizer: Tokenizer, bare: bool) -> Encoded:
+    """If not bare, the end of text stands before, where there is one, and a closing behind, learned as the last is."""
+    if not bare:
         before = [] if tokenizer.end_of_text is None else [(END, False)]
         pieces = [*before, *pieces, (END, pieces[-1][1])]
     parts = [(closing(tokenizer) if text is END else tokenizer.encode(text), learned) for text, learned in pieces]

@@ -46,14 +46,14 @@ def cloze(data: Data, place: str, tokenizer: Tokenizer | None = None) -> Dataset
 
 
 def _passages(data: Data, answer: int) -> list[list[tuple[str, str]]]:
-    """(prompt, what follows) of the passages of each split."""
+    """(prompt, what follows, with the space behind it) of the passages of each split."""
     text, found = manual(), []
     cut = round(len(text) * (1 - data.validation))
     for part in (text[:cut], text[cut:]):
         words = part.split()
         starts = range(0, len(words) - WORDS - ANSWER, WORDS + ANSWER)
         cuts = ((words[i : i + WORDS], words[i + WORDS : i + WORDS + answer]) for i in starts)
-        pairs = ((" ".join(before), " " + " ".join(after)) for before, after in cuts)
+        pairs = ((" ".join(before), f" {' '.join(after)} ") for before, after in cuts)
         found.append([pair for pair in pairs if len("".join(pair).encode()) <= LONGEST])
     return found
 
@@ -61,4 +61,4 @@ def _passages(data: Data, answer: int) -> list[list[tuple[str, str]]]:
 def _dataset(data: Data, columns: dict, sizes: list[int], tokenizer: Tokenizer | None) -> Dataset:
     held = np.split(np.arange(sum(sizes)), [sizes[0]])
     made = {name: objects(list(column)) for name, column in columns.items()}
-    return instructions(data, data.source, made, tokenizer, held=(held[0], held[1]))
+    return instructions(data, data.source, made, tokenizer, held=(held[0], held[1]), bare=True)
