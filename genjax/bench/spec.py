@@ -25,7 +25,8 @@ def spec_without_data(experiment: Experiment) -> DataSpec:
         try:
             return data.load(experiment.data).spec
         except UserError as error:
-            missing = [f"--model.{name.replace('_', '-')}" for name in SAID if getattr(model, name, 0) is None]
+            said = (*SAID, "classes") if hasattr(model, "vocabulary") else SAID  # of images labels are not needed
+            missing = [f"--model.{name.replace('_', '-')}" for name in said if getattr(model, name, 0) is None]
             if not missing:
                 raise lacking from None
             raise UserError(f"{error}; without the data, give {' and '.join(missing)}") from error

@@ -88,6 +88,19 @@ def tiny_gpt(layers=4, remat="none", **train) -> Experiment:
     )
 
 
+@pytest.mark.parametrize(
+    ("recipe", "lacking"),
+    [
+        ("movies", "--model.vocabulary and --model.context and --model.classes"),
+        ("translate_en_de", "--model.vocabulary and --model.context"),
+    ],
+)
+def test_what_only_the_data_could_tell_is_asked_for(recipe, lacking):
+    with pytest.raises(UserError, match=f"without the data, give {lacking}$"):
+        spec_without_data(load_experiment(recipe))
+    assert spec_without_data(load_experiment("imdb")).fields["label"].classes == 2
+
+
 def measured(experiment: Experiment) -> plan.Cost:
     engine = Engine(experiment, spec_without_data(experiment), jax.devices())
     compiled, _ = plan.compile_step(engine)
