@@ -9,7 +9,10 @@ passages, from the part held out, whose three next words get a higher likelihood
 whose next word greedy search would write. Your own questions are a .jsonl file for a `Task` like these: {"prompt": ...,
 "choices": [...], "answer": 0} or {"prompt": ..., "answer": "..."} in each line.
 
-Not measured yet.
+1.783 nats a byte; zero_shot/choice 29.6%, two_shot/choice 28.4% (standard error 2.9% each), next_word/exact_match 4.8%;
+5.3 minutes of CPU time (2 cores AMD EPYC, shared by many, jax 0.10.2, 2026-11-27). So small a model knows hardly more
+than guessing does, and nothing by examples: its samples have the manual's layout, and words that are almost words
+("penced (a furnitizal by-"). With learned positions in place of rotated ones the same steps end at 2.177 nats.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Task, Train
