@@ -8,7 +8,9 @@ Houlsby et al. 2019 (arXiv:1902.00751): an adapter behind attention and MLP of e
 the blocks' norms; the rest of the base stays as it is. `manual/loss` in the log is the loss on the manual, which the
 model learned first. The recipe lora_pydoc does the same by LoRA.
 
-Not measured yet.
+After 250 steps from a gpt_pydoc of 500 steps (2 cores AMD EPYC with other jobs beside, 2026-11-27, one seed), in nats a
+byte on the first 500 windows held out: the source code from 2.331 to 2.045, the manual from 1.832 to 1.964, by 68,864
+numbers. LoRA learns more by as many (1.958); no other learning rate than its own was tried. 60 s of CPU time.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Task, Train
