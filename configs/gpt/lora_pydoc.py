@@ -20,8 +20,8 @@ byte on the first 500 windows held out:
 8% of the numbers bring 76% of what all of them do. The last two rows are continue_pydoc's. The run took 59 s
 of CPU time, with all weights 47 s: what LoRA saves is the optimizer's memory, not time.
 
-Beside peft 0.21 on transformers' GPT-2, from the same base and on the same batches (`python benchmarks/peers/lora.py RUN
-BASE/hf --seed N`; torch 2.14, 2026-11-27), ours less theirs with its 95% interval:
+Beside peft 0.21 on transformers' GPT-2, from the same base and on the same batches (`python benchmarks/peers/lora.py
+RUN BASE/hf --seed N`; torch 2.14, 2026-11-27), ours less theirs with its 95% interval:
 
                             source code                          the manual
     LoRA, seeds 0 to 2      1.967 - 1.963 = 0.003 +- 0.008       1.963 - 1.962 = 0.001 +- 0.004
