@@ -11,6 +11,9 @@ their caption says, in both halves (95% interval 95.5 to 98.5), as the judge see
 `features_digits`, which is right on 98.3% of the real pictures themselves. Without guidance 78.7% do (75.5 to 81.8).
 The Fréchet distance over the judge's features is 0.82 with guidance and 1.29 without; real training pictures are at
 2.19, as they have other captions and digits. One seed.
+
+Planned for four TPUs (`genjax plan dalle_digits --topology v5e:2x2 --quick`, jax 0.10.2, 2026-11-27): 32.4 MiB a
+device, at least 0.125 ms a step.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
