@@ -13,6 +13,10 @@ AMD EPYC, jax 0.10.2, 2026-11-27), after four for the first: 13 passes over the 
 26.2% back; chance is 0.5, 2.6, 5.2%. No name is written right: of 36 looked at, ten flags, families, faces and persons
 are called so, and the rest gets words that are none. Of 36 pictures drawn for names held out, flags are rectangles of
 one colour, faces and persons yellow blobs, once with eyes; no other thing is recognized. One seed.
+
+With EXTRACTOR efficientnet_lite0 and its ImageNet weights, fd191 is 2.94 (2.63 to 3.26) and kid191 0.015 (-0.024 to
+0.053). Both say little of so few pictures: the real ones beside them, the first 191 for training, mostly signs and
+flags, have 5.46 and 0.45. BLEU of the names is 11.8 (3.2 to 20.3).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
