@@ -11,9 +11,9 @@ it drew coloured snow after 500 steps, where this one draws smooth shapes after 
 On 300 emoji (Noto's, in PNG and GIF files of several sizes and modes, three folders): 17.8 minutes of CPU time for the
 whole command, some 10 minutes on two idle cores by proportion, 45 beside many other programs (2 cores, AMD EPYC, jax
 0.10.2, 2026-11-27); validation loss 0.0571, 0.0537, 0.0523 after 1500, 2000 and 3000 steps on the 30 held out. Looked
-at: of 36 drawn nine are faces with eyes, most with a mouth, one is a tomato and one a striped ball; animals, most of the
-rest, are blots of fitting outline, colour and fur. The bound (427 bits a dimension) says nothing here: it weighs the
-least noise, which this target leaves to the last. Memory of single training pictures was not looked for.
+at: of 36 drawn nine are faces with eyes, most with a mouth, one is a tomato and one a striped ball; animals, most of
+the rest, are blots of fitting outline, colour and fur. The bound (427 bits a dimension) says nothing here: it weighs
+the least noise, which this target leaves to the last. Memory of single training pictures was not looked for.
 """
 
 from genjax.diffusion import DDPM
