@@ -123,6 +123,16 @@ def _torn(run: Path, step: int) -> str:
     return "its metrics cannot be read" if _metrics(run, step) is None else ""
 
 
+def _context() -> ocp.Context:
+    """How arrays are written: the replicas of several processes share the work, those of one have no work to share.
+
+    One save in some hundred of one process with eight devices, each of which wrote its part, lacked parts.
+    """
+    context = ocp.Context()
+    context.array.saving.use_replica_parallel = jax.process_count() > 1
+    return context
+
+
 def _place(run: Path, step: int) -> Path:
     return run / FOLDER / str(step)
 
@@ -202,7 +212,7 @@ class Checkpoints:
         if jax.default_backend() == "cpu":
             # Orbax would read the very buffers that the next step is given to overwrite.
             state = jax.tree.map(jnp.copy, state)
-        with _disk_errors(self._orbax.directory):
+        with _disk_errors(self._orbax.directory), _context():
             self._pending = self._orbax.save_checkpointables_async(
                 step,
                 {"state": _pure(state), checks.FOLDER: checks.Checks(state, log)},
