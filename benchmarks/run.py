@@ -44,6 +44,8 @@ PAIRS = {  # name -> module of `peers`, function of the precision
     "gpt_medium": ("gpt", "medium"),
     "translation": ("translation", "pair"),
     "beams": ("translation", "beams"),
+    "generate": ("generation", "many"),
+    "generate_one": ("generation", "one"),
     "lstm": ("lstm", "lstm"),
     "gru": ("lstm", "gru"),
     "bert": ("bert", "pair"),
