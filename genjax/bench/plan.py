@@ -49,9 +49,10 @@ __all__ = [
     "roofline",
 ]
 
-# XLA's least effort: the same products and collectives, from a third down to a thirtieth of the full search's time. And
-# no product in pieces while its operand is gathered: that is a loop again, of which the body would be counted once.
-QUICK = {"exec_time_optimization_effort": -1.0, "xla_jf_spmd_threshold_for_windowed_einsum_mib": 2**20}
+# XLA's least effort: the same products and collectives, from a third down to a thirtieth of the full search's time.
+QUICK = {"exec_time_optimization_effort": -1.0}
+# No product in pieces while its operand is gathered: that is a loop again, of which the body would be counted once.
+WHOLE = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 2**20}
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -95,7 +96,7 @@ def plan(
     parameters = parameter_count(engine.abstract_state.params)
     say(f"{recipe}: {parameters:,} parameters, {len(chips)} x {kind}, mesh {mesh}; compiling its step")
     start = time.perf_counter()
-    compiled, message = compile_step(engine, QUICK if quick else None)
+    compiled, message = compile_step(engine, quick=quick)
     seconds = time.perf_counter() - start
     memory = memory_bytes(compiled) if compiled else exhausted_bytes(message)
     result = {
@@ -160,9 +161,10 @@ def roofline(cost: Cost, chip: devices.Device) -> dict[str, float]:
     }
 
 
-def compile_step(engine: Engine, options: dict | None = None) -> tuple[Any, str | None]:
+def compile_step(engine: Engine, quick: bool = False) -> tuple[Any, str | None]:
     """(the compiled step in which every turn is due, None), or (None, XLA's message) where memory is exhausted."""
     experiment = engine.experiment
+    options = (QUICK | (WHOLE if engine.platform == "tpu" else {})) if quick else None
     batch = abstract_batch(engine.spec, experiment.data.batch_size, engine.batch_sharding)
     with jax.set_mesh(engine.mesh):
         lowered = engine.compile_steps((all_turns(experiment),)).lower(engine.abstract_state, (batch,))
@@ -213,7 +215,7 @@ def count(experiment: Experiment, spec: DataSpec, chips: list) -> Cost:
 
     def program(experiment: Experiment) -> Cost:
         engine = Engine(experiment, spec, chips)
-        compiled, message = compile_step(engine, QUICK)
+        compiled, message = compile_step(engine, quick=True)
         if compiled is None:
             raise UserError(f"a program of the plan's does not fit: {message.splitlines()[0]}")
         return cost_of(engine, compiled)

@@ -67,10 +67,11 @@ def split_batches(
     *,
     rows: Rows | None = None,
     examples: int | None = None,
+    order_N: np.ndarray | None = None,
     workers: int = 2,
     follow: bool = False,
 ) -> Iterator[Batch]:
-    """A split, or its first `examples`, in order, once, and not augmented.
+    """A split, or its first `examples`, in order, once, and not augmented; with `order_N` the examples of these places.
 
     With `follow`, data that is trained on in streams is cut into as many pieces as a batch has rows: row b reads piece
     b, window by window.
@@ -83,7 +84,8 @@ def split_batches(
     if split not in dataset.splits:
         raise UserError(f"the data has no {split} split, only {' and '.join(dataset.splits)}")
     source, tokenizer = dataset.splits[split], dataset.tokenizer
-    count = len(source) if examples is None else min(examples, len(source))
+    count = len(source) if order_N is None else len(order_N)
+    count = count if examples is None else min(examples, count)
     tokens = dataset.spec.fields.get("tokens")
     counted = tokenizer is not None and isinstance(tokens, Tokens) and tokens.shifted
     added, steps = [name for name in dataset.order.adds if name != "valid"], -(-count // batch_size)
@@ -92,7 +94,8 @@ def split_batches(
     def batch(step: int) -> Batch:
         place_B = _places(batch_size, rows)
         position_B = place_B * steps + step if streams else step * batch_size + place_B
-        read = source.gather(np.minimum(position_B, count - 1))
+        id_B = np.minimum(position_B, count - 1)
+        read = source.gather(id_B if order_N is None else order_N[id_B])
         read["valid"] = (position_B < count) & read.get("valid", True)
         if counted:
             read["bytes"] = tokenizer.byte_lengths[read["tokens"][:, 1:]]

@@ -188,12 +188,17 @@ class Measure:
         return _References(comparison, given, options)
 
     def _like(self, split: str, given: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-        """The first examples of a split, as many as samples; as many of each class, where samples have labels."""
+        """Random examples of a split, as many as samples; as many of each class, where samples have labels.
+
+        The first ones would not do: people's files stand in an order, such as that of their kinds.
+        """
+        chance, there = np.random.default_rng(0), len(self.dataset.splits[split])
         if not self.conditional:
-            yield from self._read(split, len(given["index"]))
+            order_N = chance.choice(there, min(there, len(given["index"])), replace=False)
+            yield from self._read(split, None, order_N)
             return
         wanted = np.bincount(given["label"])
-        for batch in self._read(split, None):
+        for batch in self._read(split, None, chance.permutation(there)):
             taken = []
             for row, label in enumerate(batch["label"]):
                 if label < len(wanted) and wanted[label]:
@@ -204,12 +209,15 @@ class Measure:
             if not wanted.any():
                 return
 
-    def _read(self, split: str, examples: int | None) -> Iterator[dict[str, np.ndarray]]:
-        """The first examples of a split, without the unreadable ones."""
+    def _read(
+        self, split: str, examples: int | None, order_N: np.ndarray | None = None
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The first examples of a split, or of an order of it, without the unreadable ones."""
         rows, texts = self.engine.experiment.data.batch_size, self.dataset.texts.get(split, {})
-        for number, batch in enumerate(split_batches(self.dataset, split, rows, examples=examples)):
+        for number, batch in enumerate(split_batches(self.dataset, split, rows, examples=examples, order_N=order_N)):
             if (valid := batch["valid"]).any():
                 example_N = number * rows + np.flatnonzero(valid)
+                example_N = example_N if order_N is None else order_N[example_N]
                 raw = {f"{name}_text": text_N[example_N] for name, text_N in texts.items()}
                 yield {name: array[valid] for name, array in batch.items()} | raw
 

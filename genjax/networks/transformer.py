@@ -263,7 +263,7 @@ class Transformer(nn.Module):
             x_BTD = norm(c, "embedding_norm")(x_BTD)
         x_BTD = constrain(Dropout(c.dropout)(x_BTD, shared.index_B), BATCH, None, None)
         if c.positions == "relative":
-            slots = t if caches is None else caches.own.k_LBSKC.shape[2]
+            slots = t if caches is None else caches.own.k_LBKCS.shape[-1]
             bias = RelativeBias(c.heads, both_sides=not shared.mask.causal, init=INIT, name="relative")
             shared = shared._replace(bias_1HTS=bias(t, slots, start).astype(x_BTD.dtype))
         blocks = stacked(Block, layers=c.layers, remat=c.remat, unroll=c.unroll or 1)(c, cross, name="blocks")

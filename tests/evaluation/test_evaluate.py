@@ -218,6 +218,14 @@ def test_the_floor_has_the_labels_of_the_samples():
     assert sorted(found) == [0, 0, 1, 2, 2]
 
 
+def test_the_floor_is_no_first_part_of_ordered_files():
+    data = dataset(PICTURES, train=60, validation=24)
+    measure = Evaluation(engine(Painter(conditional=False), PICTURES), data).parts[""].measure
+    found = np.concatenate([batch["image"] for batch in measure._like("train", {"index": np.arange(20)})])
+    place = [next(i for i, y in enumerate(data.train.arrays["image"]) if np.array_equal(x, y)) for x in found]
+    assert len(set(place)) == 20 and max(place) >= 40
+
+
 def test_class_by_class_needs_classes():
     built = engine(Painter(conditional=False), PICTURES, metrics=("ifd",), features="random")
     with pytest.raises(UsageError, match="ifd compares class by class, and these samples have no label"):

@@ -144,4 +144,4 @@ def test_bad_input_is_one_line():
         DALLE(width=16, heads=2, first_stage=VAE(network=Halving())).resolve(SPEC)
     with pytest.raises(UsageError, match="positions are learned"):
         DALLE(positions="rope")
-    assert transformer.empty_cache(MODEL, 1, 2).own.k_LBSKC.shape[0] == 2
+    assert transformer.empty_cache(MODEL, 1, 2).own.k_LBKCS.shape[0] == 2
