@@ -171,8 +171,9 @@ def plot(found: list[dict], machine: str, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     pairs = latest(found, machine)["peers"]
+    size = (11, max(4, 1 + 0.24 * len(pairs)))
+    figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained")
     for row, e in enumerate(pairs.values()):
         left.barh(row, e["ratio"], color="tab:blue" if e["ratio"] >= 1 else "tab:orange", height=0.6)
         left.plot([e["ratio_min"], e["ratio_max"]], [row, row], color="black", linewidth=1)
