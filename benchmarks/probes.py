@@ -48,29 +48,21 @@ def experiment_of(group: str, name: str, size: int):
 
 def step(group: str, name: str, size: int) -> tuple[float, float]:
     import jax
+    from peers import sides
 
     from genjax.bench.plan import compile_step, memory_bytes
     from genjax.engine.engine import Engine
-    from genjax.engine.step import all_turns
     from genjax.runs.check import resolve
     from genjax.runtime.host_memory import keep_freed_memory
 
     experiment, spec = experiment_of(group, name, size)
     experiment = resolve(experiment, spec)
     keep_freed_memory()
-    engine = Engine(experiment, spec, jax.devices()[:1])
-    memory = memory_bytes(compile_step(engine)[0])["total"] / 2**20
-    state, turns = engine.init(), [all_turns(experiment)]
-    batch = [engine.put(spec.random_batch(experiment.data.batch_size))]
-
-    def advance(state, steps: int):
-        for _ in range(steps):
-            state, _ = engine.step(state, batch, turns)
-        return jax.block_until_ready(state)
-
-    state = advance(state, 3)
+    memory = memory_bytes(compile_step(Engine(experiment, spec, jax.devices()[:1]))[0])["total"] / 2**20
+    side = sides.training(experiment, spec)
+    side.run(3)
     start = time.process_time()
-    advance(state, STEPS)
+    side.run(STEPS)
     return (time.process_time() - start) / STEPS, memory
 
 
