@@ -4,8 +4,8 @@
     python benchmarks/plans.py                      # makes the table again from what is kept
 
 Each argument is a recipe, its topology and what `genjax plan` takes besides. Every plan is a process of its own and
-quick (`genjax plan --quick`), as convolutions take half an hour to compile otherwise. What was planned before is
-replaced; plans.json keeps all fields.
+quick (`genjax plan --quick`), as convolutions take a quarter of an hour and more to compile otherwise. What was planned
+before is replaced; plans.json keeps all fields.
 """
 
 import datetime

@@ -65,7 +65,7 @@ def plan(argv: list[str]) -> None:
     genjax plan RECIPE --topology v5e:4x4 [--json FILE] [--search] [--quick] [--section.field VALUE ...]
     """
     searching = "--search" in argv  # other meshes, micro-batches and remat policies too
-    quick = "--quick" in argv  # XLA's least effort: minutes where convolutions take half an hour
+    quick = "--quick" in argv  # XLA's least effort: minutes where convolutions take a quarter of an hour and more
     recipe, experiment, rest = recipe_argument("plan", [arg for arg in argv if arg not in ("--search", "--quick")])
     from genjax.bench import plan
     from genjax.bench.search import search
