@@ -81,16 +81,22 @@ def row(name: str, plan: dict) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def main() -> None:
-    plans = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    for argument in sys.argv[1:]:
+def kept() -> dict[str, dict]:
+    """What was planned, by recipe, topology and options."""
+    return json.loads(KEPT.read_text()) if KEPT.exists() else {}
+
+
+def add(arguments: list[str]) -> dict[str, dict]:
+    """Plans, keeps each as soon as it is there, and makes the table again; returns all that is kept."""
+    for argument in arguments:
         if (fields := planned(key(argument))) is not None:
-            plans[key(argument)] = fields
-            KEPT.write_text(json.dumps(dict(sorted(plans.items())), indent=1) + "\n")
+            KEPT.write_text(json.dumps(dict(sorted((kept() | {key(argument): fields}).items())), indent=1) + "\n")
+    found = kept()
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    lines += [row(name, plan) for name, plan in sorted(plans.items())]
+    lines += [row(name, plan) for name, plan in sorted(found.items())]
     TABLE.write_text(HEAD + "\n".join(lines) + "\n")
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    add(sys.argv[1:])

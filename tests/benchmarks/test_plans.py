@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import plans
@@ -40,8 +39,7 @@ def test_plans_are_kept_and_put_into_the_table(kept, monkeypatch, capsys):
     monkeypatch.setattr(plans.subprocess, "run", run)
     # A machine that only runs the tests has no libtpu.
     monkeypatch.setattr(plans.importlib.metadata, "version", lambda name: "0")
-    monkeypatch.setattr(sys, "argv", ["plans.py", "unknown@v5e:2x2", "vae_digits@v5e:2x2  --data.batch-size 64"])
-    plans.main()
+    plans.add(["unknown@v5e:2x2", "vae_digits@v5e:2x2  --data.batch-size 64"])
     assert "unknown@v5e:2x2: not planned" in capsys.readouterr().err
     name = "vae_digits@v5e:2x2 --data.batch-size 64"
     assert json.loads((kept / "plans.json").read_text()).keys() == {name}
@@ -52,7 +50,6 @@ def test_plans_are_kept_and_put_into_the_table(kept, monkeypatch, capsys):
     assert "| 2.5 ms (hbm) | 25.0% | 62 s |" in row
 
 
-def test_a_recipe_without_a_topology_is_refused(kept, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["plans.py", "vae_digits"])
+def test_a_recipe_without_a_topology_is_refused(kept):
     with pytest.raises(SystemExit, match="dcgan_cifar10@v5e:2x2"):
-        plans.main()
+        plans.add(["vae_digits"])
