@@ -1,11 +1,15 @@
-"""DALL-E on random captions and the ids of pictures, against transformers' GPT-2 with rows and columns as positions."""
+"""DALL-E on random captions and the ids of pictures, against transformers' GPT-2 with rows and columns as positions.
+
+Training, and pictures from captions: ids one after another, then the decoder of a VQ-VAE.
+"""
 
 import numpy as np
-from peers import gpt, sides
+from peers import gpt, sides, vqvae
 from peers.pairs import Pair
 
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import DALLE, VQVAE, SpatialAutoencoder, VectorQuantizer
+from genjax.models.multimodal import DALLEOptions
 from genjax.spec import DataSpec, Image, Tokens
 
 LAYERS, HEADS, WIDTH, BATCH = 4, 4, 256, 8
@@ -29,14 +33,51 @@ def pair(precision: str = "float32") -> Pair:
     return Pair("dalle", ours, theirs, BATCH * model.resolve(spec).context, "tokens", shapes, precision)
 
 
-def their_side(model: DALLE, spec: DataSpec, precision: str):
-    """GPT-2 of the same vocabulary on the same sequences; text and picture have a loss each, over their own ids."""
+def pictures(precision: str = "float32") -> Pair:
+    """Greedy on random weights, from random captions."""
     import torch
-    from torch.nn import functional as F
+
+    stage = VQVAE(network=SpatialAutoencoder(vqvae.WIDTHS, 1), quantizer=VectorQuantizer(CODES, vqvae.LATENT))
+    spec = DataSpec(
+        {"image": Image(2 * GRID, 2 * GRID, 3), "caption": Tokens((TEXT,), WORDS, ragged=True, end=WORDS - 1)}
+    )
+    model = DALLE(first_stage=stage, layers=LAYERS, heads=HEADS, width=WIDTH, text_dropout=0.0)
+    batch = spec.random_batch(BATCH)
+    conditions = {name: batch[name] for name in ("caption", "caption_length", "index")}
+    experiment = Experiment(model=model, data=Data(batch_size=BATCH), train=Train(precision=precision))
+    ours = sides.sampling(experiment, spec, conditions, DALLEOptions(temperature=0.0), ("decoder",))
+
+    model = model.resolve(spec)
+    device, s = sides.torch_device(), model.sequence
+    peer = their_gpt(model).to(getattr(torch, precision)).eval()
+    peer.forward = torch.compile(peer.forward)
+    decoder = vqvae.network(CODES).to(device, getattr(torch, precision)).eval()
+
+    @torch.compile
+    def decode(codes):
+        latents = decoder.quantize.get_codebook_entry(codes, (*codes.shape, vqvae.LATENT))
+        return decoder.decoder(decoder.post_quant_conv(latents))
+
+    texts = torch.from_numpy(np.array(s.texts(batch["caption"], batch["caption_length"]))).long().to(device)
+    new = GRID**2
+    how = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": False, "cache_implementation": "static"}
+    how |= {"use_cache": True, "attention_mask": torch.ones_like(texts), "pad_token_id": 0}
+
+    @torch.no_grad()
+    def draw():
+        ids = peer.generate(texts, **how)[:, -new:]
+        decode((ids - s.first_code).clamp(0, CODES - 1).unflatten(1, (GRID, GRID)))
+
+    theirs = sides.torch_training("transformers, static cache, and diffusers, torch.compile", [peer], draw)
+    shapes = f"{LAYERS} layers, {HEADS} heads, width {WIDTH}, {TEXT} + {GRID}x{GRID} ids, {BATCH} pictures, {precision}"
+    return Pair("dalle_pictures", ours, theirs, BATCH, "images", shapes, precision)
+
+
+def their_gpt(model: DALLE):
+    """GPT-2 of the same vocabulary, with the text's positions and then the sums of rows and columns."""
+    import torch
 
     class Places(torch.nn.Module):
-        """The text's positions, then the sums of rows and columns."""
-
         def __init__(self):
             super().__init__()
             self.before = torch.nn.Parameter(0.02 * torch.randn(1 + TEXT, WIDTH))
@@ -46,10 +87,18 @@ def their_side(model: DALLE, spec: DataSpec, precision: str):
             cells = (self.rows[:, None] + self.columns).flatten(0, 1)
             return torch.cat([self.before, cells])[ids]
 
-    device, s = sides.torch_device(), model.sequence
-    peer = gpt.gpt2(model.padded_vocabulary, LAYERS, HEADS, WIDTH, s.length)
+    peer = gpt.gpt2(model.padded_vocabulary, LAYERS, HEADS, WIDTH, model.sequence.length)
     peer.transformer.wpe = Places()
-    peer = peer.to(device)
+    return peer.to(sides.torch_device())
+
+
+def their_side(model: DALLE, spec: DataSpec, precision: str):
+    """GPT-2 on the same sequences; text and picture have a loss each, over their own ids."""
+    import torch
+    from torch.nn import functional as F
+
+    device, s = sides.torch_device(), model.sequence
+    peer = their_gpt(model)
     batch = spec.random_batch(BATCH)
     texts, codes = np.array(s.texts(batch["caption"], batch["caption_length"])), batch["tokens"]
     ids = torch.from_numpy(np.concatenate([texts, s.first_code + codes], 1)).long().to(device)

@@ -1,4 +1,4 @@
-"""The two kinds of sides that train: a genjax experiment on synthetic data, and a PyTorch loss under torch.compile."""
+"""Sides that train and that sample: a genjax experiment on synthetic data, and PyTorch's steps under torch.compile."""
 
 import itertools
 import shutil
@@ -30,6 +30,19 @@ def training(experiment: Experiment, spec: DataSpec) -> Side:
         jax.block_until_ready(state)
 
     return Side("genjax", advance, parameters)
+
+
+def sampling(experiment: Experiment, spec: DataSpec, conditions: dict, options, entries: tuple[str, ...] = ()) -> Side:
+    """`genjax sample` for `conditions`, in one compiled call. `entries` of the model are what it takes; none: all."""
+    engine = Engine(resolve(experiment, spec), spec, jax.devices()[:1])
+    state = engine.init()
+
+    def draw(count: int) -> None:
+        for seed in range(count):
+            engine.sample(state, conditions, seed, options)
+
+    taken = [state.params[name] for name in entries] or state.params
+    return Side("genjax", draw, sum(x.size for x in jax.tree.leaves(taken)))
 
 
 def torch_device():

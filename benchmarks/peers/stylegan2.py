@@ -1,4 +1,4 @@
-"""StyleGAN2 on 32 x 32 colour pictures, all four turns when they are due, against the same layers in PyTorch.
+"""StyleGAN2 on 32 x 32 colour pictures, all four turns when they are due, against the same layers in PyTorch; sampling.
 
 A run is 16 steps: R1 is due once, and the path length four times. Both are derivatives of derivatives, which
 torch.compile takes as `torch.func.vjp` within what it compiles.
@@ -6,6 +6,7 @@ torch.compile takes as `torch.func.vjp` within what it compiles.
 
 import math
 
+import numpy as np
 import torch
 from peers import sides
 from peers.adversarial import blurred, downsample, squared_gradient, upsample
@@ -15,9 +16,10 @@ from torch.nn import functional as F
 
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import StyleGAN2, StyleGAN2Config
+from genjax.models.gan import StyleGAN2Options
 from genjax.spec import DataSpec, Image
 
-SIZE, BATCH, STYLE, MAPPING, WIDTH, GROUP, RATE = 32, 8, 64, 2, 64, 4, 2e-3
+SIZE, BATCH, SAMPLES, STYLE, MAPPING, WIDTH, GROUP, RATE = 32, 8, 16, 64, 2, 64, 4, 2e-3
 GAMMA, R1_EVERY, PATH_WEIGHT, PATH_EVERY, MIXING = 1.0, 16, 2.0, 4, 0.9
 
 
@@ -49,6 +51,18 @@ def pair(precision: str = "float32") -> Pair:
     shapes = f"{SIZE}x{SIZE}x3, {WIDTH} channels, mapping of {MAPPING}, R1 every {R1_EVERY} and path length every "
     shapes += f"{PATH_EVERY} steps, batch {BATCH}, {precision}"
     return Pair("stylegan2", *both, R1_EVERY * BATCH, "images", shapes, precision)
+
+
+def sampling(precision: str = "float32") -> Pair:
+    """Pictures of the generator at rest."""
+    spec, conditions = DataSpec({"image": Image(SIZE, SIZE, 3)}), {"index": np.arange(SAMPLES, dtype=np.int32)}
+    taken = ("mapping", "synthesis")
+    ours = sides.sampling(experiment(SIZE, precision), spec, conditions, StyleGAN2Options(), taken)
+    peer = Peer(SIZE, precision)
+    draw = torch.compile(peer.sample)
+    theirs = sides.torch_training("PyTorch, torch.compile", [peer.generator], lambda: draw(SAMPLES))
+    shapes = f"{SIZE}x{SIZE}x3, {WIDTH} channels, mapping of {MAPPING}, {SAMPLES} images, {precision}"
+    return Pair("stylegan2_images", ours, theirs, SAMPLES, "images", shapes, precision)
 
 
 def activate(x, gain: float = 1.0):
@@ -260,6 +274,6 @@ class Peer:
         return lambda: self.step(real)
 
     def sample(self, count: int):
-        with torch.no_grad():
+        with torch.no_grad(), self.autocast():
             w = self.generator.mapping(unit(torch.randn(count, STYLE, device=self.device)))
             return self.generator(w[:, None].expand(-1, 2 * len(self.generator.sides), -1))

@@ -1,20 +1,22 @@
-"""A small DDPM U-Net on 28 x 28 grey images, against diffusers' UNet2DModel: training, and sampling by DDIM."""
+"""A small DDPM U-Net on 28 x 28 grey images, against diffusers' UNet2DModel: training, and three samplers."""
 
 import functools
 
-import jax
 import numpy as np
 from peers import sides
 from peers.pairs import Pair, Side
 
-from genjax.engine.engine import Engine
 from genjax.experiment import Data, Experiment, Optim, Train
 from genjax.models import UNetConfig
 from genjax.models.diffusion import Diffusion, DiffusionOptions
-from genjax.runs.check import resolve
 from genjax.spec import DataSpec, Image
 
-BATCH, SAMPLES, STEPS, SIZE, WIDTHS, BLOCKS = 32, 16, 50, 28, (32, 64), 1
+BATCH, SAMPLES, SIZE, WIDTHS, BLOCKS = 32, 16, 28, (32, 64), 1
+SAMPLERS = {  # our name -> diffusers' scheduler, steps; Heun's evaluates the network twice a step, but for the last one
+    "ddim": ("DDIMScheduler", 50),
+    "heun": ("HeunDiscreteScheduler", 18),
+    "dpmpp_2m": ("DPMSolverMultistepScheduler", 20),
+}
 SPEC = DataSpec({"image": Image(SIZE, SIZE, 1)})
 NETWORK = f"{SIZE}x{SIZE}x1, channels {WIDTHS}, {BLOCKS} block a level, attention in the middle"
 
@@ -25,9 +27,15 @@ def training(precision: str = "float32") -> Pair:
     return Pair("unet", ours, their_training(precision), BATCH, "images", shapes, precision)
 
 
-def sampling(precision: str = "float32") -> Pair:
-    shapes = f"{NETWORK}, {SAMPLES} images, {STEPS} steps, {precision}"
-    return Pair("ddim", our_sampling(precision), their_sampling(precision), SAMPLES, "images", shapes, precision)
+def sampling(sampler: str, precision: str = "float32") -> Pair:
+    shapes = f"{NETWORK}, {SAMPLES} images, {SAMPLERS[sampler][1]} steps, {precision}"
+    conditions = {"index": np.arange(SAMPLES, dtype=np.int32)}
+    options = DiffusionOptions(sampler=sampler, steps=SAMPLERS[sampler][1])
+    ours = sides.sampling(experiment(precision), SPEC, conditions, options)
+    return Pair(sampler, ours, their_sampling(sampler, precision), SAMPLES, "images", shapes, precision)
+
+
+ddim, heun, dpmpp_2m = (functools.partial(sampling, sampler) for sampler in SAMPLERS)
 
 
 def experiment(precision: str) -> Experiment:
@@ -39,19 +47,6 @@ def experiment(precision: str) -> Experiment:
         optim=Optim(learning_rate=1e-3),
         train=Train(precision=precision),
     )
-
-
-def our_sampling(precision: str) -> Side:
-    """All steps of the sampler in one compiled call."""
-    engine = Engine(resolve(experiment(precision), SPEC), SPEC, jax.devices()[:1])
-    state, conditions = engine.init(), {"index": np.arange(SAMPLES, dtype=np.int32)}
-    options = DiffusionOptions(sampler="ddim", steps=STEPS)
-
-    def draw(count: int) -> None:
-        for seed in range(count):
-            engine.sample(state, conditions, seed, options)
-
-    return Side("genjax", draw, sum(x.size for x in jax.tree.leaves(state.params)))
 
 
 @functools.cache
@@ -95,12 +90,12 @@ def their_training(precision: str) -> Side:
     return sides.torch_training("diffusers UNet2DModel, torch.compile", [model], step)
 
 
-def their_sampling(precision: str) -> Side:
+def their_sampling(sampler: str, precision: str) -> Side:
+    import diffusers
     import torch
-    from diffusers import DDIMScheduler
 
-    device, model, scheduler = sides.torch_device(), their_model().eval(), DDIMScheduler()
-    scheduler.set_timesteps(STEPS, device=device)
+    device, model, (name, steps) = sides.torch_device(), their_model().eval(), SAMPLERS[sampler]
+    scheduler = getattr(diffusers, name)()
 
     @torch.compile
     def estimate(x, t):
@@ -109,8 +104,9 @@ def their_sampling(precision: str) -> Side:
 
     @torch.no_grad()
     def draw():
-        x = torch.randn(SAMPLES, 1, SIZE, SIZE, device=device)
+        scheduler.set_timesteps(steps, device=device)  # those that look back begin anew with it
+        x = torch.randn(SAMPLES, 1, SIZE, SIZE, device=device) * scheduler.init_noise_sigma
         for t in scheduler.timesteps:
-            x = scheduler.step(estimate(x, t), t, x).prev_sample
+            x = scheduler.step(estimate(scheduler.scale_model_input(x, t), t), t, x).prev_sample
 
-    return sides.torch_training("diffusers DDIM, torch.compile", [model], draw)
+    return sides.torch_training(f"diffusers {name.removesuffix('Scheduler')}, torch.compile", [model], draw)

@@ -26,18 +26,9 @@ def pair(precision: str = "float32") -> Pair:
 
 def theirs(precision: str):
     import torch
-    from diffusers import VQModel
     from vector_quantize_pytorch import VectorQuantize
 
-    device, levels = sides.torch_device(), len(WIDTHS)
-    model = VQModel(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=WIDTHS,
-        latent_channels=LATENT,
-        norm_num_groups=8,
-        num_vq_embeddings=1,
-    )
+    device, levels, model = sides.torch_device(), len(WIDTHS), network(1)
     model.quantize = VectorQuantize(
         LATENT,
         CODES,
@@ -60,3 +51,18 @@ def theirs(precision: str):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     name = "diffusers, vector-quantize-pytorch, torch.compile"
     return sides.torch_training(name, [model], lambda: sides.learn(optimizer, loss(image)))
+
+
+def network(codes: int):
+    """diffusers' encoder and decoder of these sizes, around a codebook."""
+    from diffusers import VQModel
+
+    levels = len(WIDTHS)
+    return VQModel(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=WIDTHS,
+        latent_channels=LATENT,
+        norm_num_groups=8,
+        num_vq_embeddings=codes,
+    )

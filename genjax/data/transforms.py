@@ -99,12 +99,14 @@ def decode(file: IO[bytes], view: View, place: np.ndarray | None) -> np.ndarray:
         if view.size is not None:
             require_shape(view.size, *image.size)
             image.draft(None, (view.size, view.size))  # JPEG: decode at 1/2, 1/4 or 1/8 where that is enough
-        image = with_channels(ImageOps.exif_transpose(image), view.channels)
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies what is not to be turned
+        image = with_channels(image, view.channels)
         if view.size is not None:
             image = image.resize(shorter_side_to(view.size, *image.size), Image.Resampling.BICUBIC)
             down, right = (None, None) if place is None else place
             left, top = corner(image.width - view.size, right), corner(image.height - view.size, down)
-            image = image.crop((left, top, left + view.size, top + view.size))
+            if image.size != (view.size, view.size):
+                image = image.crop((left, top, left + view.size, top + view.size))
         return np.asarray(image, np.uint8).reshape(image.height, image.width, view.channels)
 
 
@@ -114,7 +116,8 @@ def with_channels(image: Image.Image, channels: int) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(pixels_HW: np.ndarray) -> np.ndarray:
