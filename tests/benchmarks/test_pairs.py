@@ -131,12 +131,36 @@ def test_samplers_run(monkeypatch):
     pytest.importorskip("diffusers")
     from peers import unet
 
-    for name, size in {"SAMPLES": 2, "STEPS": 2, "SIZE": 8, "WIDTHS": (32, 32)}.items():
+    for name, size in {"SAMPLES": 2, "SIZE": 8, "WIDTHS": (32, 32)}.items():
         monkeypatch.setattr(unet, name, size)
+    for sampler, (scheduler, _) in unet.SAMPLERS.items():
+        monkeypatch.setitem(unet.SAMPLERS, sampler, (scheduler, 2))
     monkeypatch.setattr(unet, "SPEC", DataSpec({"image": Image(8, 8, 1)}))
     unet.their_model.cache_clear()
-    each_side_runs(unet.sampling())
+    for sampler in (unet.ddim, unet.heun, unet.dpmpp_2m):
+        each_side_runs(sampler())
     unet.their_model.cache_clear()
+
+
+@pytest.mark.peers
+def test_a_dalles_pictures_are_drawn(monkeypatch):
+    for package in ("torch", "transformers", "diffusers", "vector_quantize_pytorch"):
+        pytest.importorskip(package)
+    from peers import dalle
+
+    for name, size in {"LAYERS": 1, "HEADS": 2, "WIDTH": 16, "BATCH": 2, "TEXT": 4, "GRID": 4}.items():
+        monkeypatch.setattr(dalle, name, size)
+    each_side_runs(dalle.pictures())
+
+
+@pytest.mark.peers
+def test_a_stylegan2s_pictures_are_drawn(monkeypatch):
+    pytest.importorskip("torch")
+    from peers import stylegan2
+
+    for name, size in {"SIZE": 8, "SAMPLES": 4, "WIDTH": 8}.items():
+        monkeypatch.setattr(stylegan2, name, size)
+    each_side_runs(stylegan2.sampling())
 
 
 @pytest.mark.peers
