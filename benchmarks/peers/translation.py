@@ -3,8 +3,8 @@
 As a program: the BLEU of nn.Transformer beside that of a genjax run.
 
 The program reads the recipe, the tokenizer and the data of a run, trains the peer on the very batches that the run has
-had, takes the mean of its last five snapshots, says its nats a token on the validation split, translates that greedily,
-and scores it by sacreBLEU:
+had, takes the mean of its last five snapshots, made at the steps of the run's checkpoints, says its nats a token on the
+validation split, translates that greedily, and scores it by sacreBLEU:
 
     python benchmarks/peers/translation.py runs/translate_en_de
     genjax eval runs/translate_en_de --metrics bleu --beams 1 --average 5
@@ -196,10 +196,9 @@ def main() -> None:
     of = of_run.asked(__doc__)
     c, optim, kept = of.experiment.model, of.experiment.optim, []
     model = Peer(c.vocabulary, c.layers, c.heads, c.width, c.hidden, c.dropout, c.context)
-    every = max(1, of.experiment.train.steps // 12)
 
     def keep(step: int) -> None:
-        if step % every == 0:
+        if step % of.experiment.train.checkpoint_every == 0:
             kept.append(copy.deepcopy(model.state_dict()))
             del kept[:-SNAPSHOTS]
 
