@@ -8,7 +8,7 @@ The settings are the paper's, which has the same 4.5 million pairs: 100,000 step
 target tokens. The data comes from Hugging Face's hub (extra `hf`). Nobody here trained it.
 
 Planned for four chips, v5e:2x2 (2026-11-27): 7.2 of 16 GiB a chip; a step of the longest texts, 96 of 256 tokens, takes
-at least 23.3 ms, MFU at most 54%.
+at least 23.6 ms, MFU at most 53% (benchmarks/PLANS.md).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
