@@ -184,10 +184,14 @@ class Codes(Tokens):
 @register
 @dataclasses.dataclass(frozen=True)
 class Real(Field):
-    """NAME of this shape, float32; ragged: NAME_length () int32 says how many of its first dimension count."""
+    """NAME of this shape, float32; ragged: NAME_length () int32 says how many of its first dimension count.
+
+    counts: every number of the data is whole and not negative.
+    """
 
     shape: tuple[int, ...]
     ragged: bool = False
+    counts: bool = dataclasses.field(default=False, compare=False)
 
     def values(self, length: int | None = None) -> Values:
         return Values(self.shape, "float32")

@@ -135,9 +135,20 @@ def build_real(name: str, parts: list[Column], place: str) -> Built:
         arrays = [part.astype(np.float32) for part in arrays]
     except (ValueError, TypeError) as error:
         raise UserError(f"{place}: `{name}` is not numbers of one shape ({error})") from None
-    if len({part.shape[1:] for part in arrays}) > 1 or not all(np.isfinite(part).all() for part in arrays):
-        raise UserError(f"{place}: `{name}` must be finite numbers of one shape in every split")
-    return Real(arrays[0].shape[1:]), [Table({name: part}) for part in arrays]
+    if len({part.shape[1:] for part in arrays}) > 1:
+        raise UserError(f"{place}: `{name}` must be numbers of one shape in every split")
+    counts = _all_counts(name, arrays, place)
+    return Real(arrays[0].shape[1:], counts=counts), [Table({name: part}) for part in arrays]
+
+
+def _all_counts(name: str, arrays: list[np.ndarray], place: str) -> bool:
+    """Whether all numbers are whole and not negative. Raises UserError for what is not finite."""
+    if strange := sum(int((~np.isfinite(array)).sum()) for array in arrays):
+        raise UserError(
+            f"{place}: {strange} number(s) of `{name}` are not finite. Where an observation is missing, write 0, and "
+            "False in a mask `observed` for the models that read one, such as HMM"
+        )
+    return all(bool(((array >= 0) & (array == np.floor(array))).all()) for array in arrays)
 
 
 def _ragged(parts: list[Column]) -> bool:
@@ -153,8 +164,9 @@ def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
     every = [row for part in rows for row in part]
     if not every or any(not row.ndim or row.shape[1:] != every[0].shape[1:] for row in every):
         raise UserError(f"{place}: `{name}` is not numbers of one shape, nor sequences of such")
-    if not all(len(row) and np.isfinite(row).all() for row in every):
-        raise UserError(f"{place}: `{name}` has a sequence that is empty, or a number that is not finite")
+    if not all(map(len, every)):
+        raise UserError(f"{place}: `{name}` has a sequence that is empty")
+    counts = _all_counts(name, every, place)
     longest = max(map(len, every))
     sources = []
     for part in rows:
@@ -162,7 +174,7 @@ def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
         for row, sequence in zip(padded, part):
             row[: len(sequence)] = sequence
         sources.append(Table({name: padded, f"{name}_length": np.array([len(row) for row in part], np.int32)}))
-    return Real(padded.shape[1:], ragged=True), sources
+    return Real(padded.shape[1:], ragged=True, counts=counts), sources
 
 
 def build_mask(name: str, parts: list[Column], place: str) -> Built:

@@ -11,7 +11,7 @@ from genjax.data.draws import Draws
 from genjax.data.tokenizers import Tokenizer
 from genjax.errors import UserError
 from genjax.orders import Epochs, Examples, Order, Shape
-from genjax.spec import DataSpec, Field, Latent, Tokens
+from genjax.spec import DataSpec, Field, Latent, Real, Tokens
 
 __all__ = ["Dataset", "Source", "field_change", "hold_out", "require_unchanged"]
 
@@ -78,7 +78,7 @@ class Dataset:
         return (order or self.order).shapes(self.train.examples, batch_size)
 
 
-FOLLOWS = ((Latent, "std"), (Tokens, "end"))  # from the examples, which may come and go
+FOLLOWS = ((Latent, "std"), (Tokens, "end"), (Real, "counts"))  # from the examples, which may come and go
 
 
 def require_unchanged(dataset: Dataset, spec: DataSpec, tokenizer: Tokenizer | None) -> None:

@@ -86,7 +86,7 @@ def kind_of(name: str, column: Column) -> str | None:
         return "mask"
     if picture or (column.ndim == 3 and column.dtype == np.uint8):
         return "image"
-    return "tokens" if column.ndim == 2 else None
+    return {2: "tokens", 3: "real"}.get(column.ndim)
 
 
 def _kind_of_objects(name: str, values: np.ndarray) -> str | None:

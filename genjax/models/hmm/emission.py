@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
+from genjax.errors import UserError
 from genjax.models.base import require_agreement
 from genjax.registry import register
 from genjax.spec import DataSpec, Field, Real, Tokens, require
@@ -151,7 +152,7 @@ class CategoricalEmission(Emission):
 @register
 @dataclasses.dataclass(frozen=True)
 class PoissonEmission(Emission):
-    """Counts, each of a rate of its own: the field `counts`, integers (T,) from 0 on, or numbers (T, D)."""
+    """Counts, each of a rate of its own: the field `counts`, integers (T,) from 0 on, or (T, D)."""
 
     most: int = 2**24  # of a sampled count
 
@@ -162,6 +163,10 @@ class PoissonEmission(Emission):
         dims = found.shape[-1] if isinstance(found, Real) and len(found.shape) == 2 else 1
         if not isinstance(found, Real):
             require(spec, self.field, Tokens, "HMM with Poisson emissions")
+        elif not found.counts:
+            raise UserError(
+                f"HMM with Poisson emissions: `{self.field}` must be whole numbers from 0 on, and not all are"
+            )
         require_agreement(self, dims=dims)
         return dataclasses.replace(self, dims=dims)
 

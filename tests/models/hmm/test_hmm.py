@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.data import load
+from genjax.data import load, require_unchanged
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.interop.hmmlearn import from_hmmlearn, read_arrays, to_hmmlearn, write_arrays
@@ -172,6 +172,11 @@ def test_a_picture_shows_sequences_of_symbols_and_of_numbers():
     [
         (HMM(emission=CategoricalEmission(symbols=4)), DataSpec({"tokens": Tokens((9,), 5)}), "symbols is 4, .* has 5"),
         (HMM(emission=PoissonEmission()), DataSpec({"tokens": Tokens((9,), 5)}), "needs the field `counts`"),
+        (
+            HMM(emission=PoissonEmission()),
+            DataSpec({"counts": Real((9, 2))}),
+            "`counts` must be whole numbers from 0 on",
+        ),
         (HMM(emission=GaussianEmission()), DataSpec({"series": Real((9, 2, 2))}), r"shape \(T,\) or \(T, D\)"),
         (
             HMM(emission=GaussianEmission()),
@@ -195,7 +200,12 @@ def test_impossible_hyper_parameters_are_refused(options):
     ("arrays", "fields", "message"),
     [
         ({"counts": np.array([[1, 2, -3]] * 4)}, (), "counts must be .* integers from 0 on"),
-        ({"series": np.array([[1, np.nan, 3.0]] * 4)}, (), "`series` must be finite numbers"),
+        ({"tokens": np.array([[1, 2, -1]] * 4)}, (), "tokens must be .* integers from 0 on"),
+        (
+            {"series": np.array([[1, np.nan, 3.0]] * 4)},
+            (),
+            "4 number.* of `series` are not finite. Where .* `observed`",
+        ),
         ({"series": np.ones((4, 3, 2)), "series_length": np.array([3, 2, 0, 1])}, (), "integers from 1 to 3"),
     ],
 )
@@ -203,6 +213,16 @@ def test_observations_outside_the_range_are_one_clear_line(arrays, fields, messa
     np.savez(tmp_path / "data.npz", **arrays)
     with pytest.raises(UserError, match=message):
         load(Data(path=str(tmp_path / "data.npz"), fields=fields))
+
+
+def test_counts_are_told_from_other_numbers(tmp_path):
+    """Of one kind or several, as integers or floats; what is whole in one data set need not be in the next."""
+    counts = np.arange(24).reshape(4, 3, 2)
+    for number, (array, whole) in enumerate([(counts, True), (counts + 0.5, False), (counts - 1.0, False)]):
+        np.savez(tmp_path / f"{number}.npz", counts=array)
+        dataset = load(Data(path=str(tmp_path / f"{number}.npz")))
+        assert dataset.spec.fields["counts"].counts == whole
+    require_unchanged(dataset, DataSpec({"counts": Real((3, 2), counts=True)}), None)
 
 
 def test_sequences_of_unequal_length_are_read(tmp_path):
