@@ -229,14 +229,14 @@ def build_text(
 
 
 def optional(name: str, parts: list[Column], build: Callable[[list[Column]], Built], place: str) -> Built:
-    """A field that some rows lack, built from the rows that have it."""
+    """A field that some rows lack, built from the rows that have it; `parts` begin with the training split."""
     absent = [missing(part) for part in parts]
     if not any(lacks.any() for lacks in absent):
         return build(parts)
+    if absent[0].all():
+        raise UserError(f"{place}: no training example has `{name}`, and nothing can be learned of it: leave it out")
     present = [part[~lacks] for part, lacks in zip(parts, absent)]
-    some = next((part[:1] for part in present if len(part)), None)
-    if some is None:
-        raise UserError(f"{place}: `{name}` is missing in every example")
+    some = present[0][:1]
     present = [part if len(part) else some for part in present]  # a split without any needs its shape all the same
     if all(isinstance(value, np.ndarray) for part in present for value in part):
         present = [np.stack(part) for part in present]

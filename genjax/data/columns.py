@@ -69,7 +69,9 @@ def columns_dataset(
         guess = next(filter(None, (kind_of(ask.field, column) for column in columns)), None)
         kind = ask.kind or kinds.get(ask.column) or guess
         if kind is None and data.fields:
-            raise UserError(f"{place}: `{ask.column}` is neither numbers nor text, and can be no field")
+            empty = all(missing(column).all() for column in columns)
+            why = "has no value in any example" if empty else "is neither numbers nor text"
+            raise UserError(f"{place}: `{ask.column}` {why}, and can be no field")
         if kind is not None:
             wanted.append(ask._replace(kind=kind))
     if not wanted:
@@ -85,7 +87,7 @@ def columns_dataset(
     unused = tuple(dict.fromkeys([*unused, *lacking, *(column for column in common if column not in taken)]))
     parts = {split: {ask.field: columns[ask.column] for ask in wanted} for split, columns in splits.items()}
     parts, dropped = _without_empty_texts(data, place, parts, [ask.field for ask in wanted if ask.kind == "text"])
-    parts = _with_validation(data, place, parts, wanted)
+    parts = _with_validation(data, "; ".join(dropped) or place, parts, wanted)
     classes = {ask.field: names.get(ask.column, ()) for ask in wanted}
     builder = _Builder(data, place, list(parts), tokenizer, classes, notation)
     sources = builder.build(wanted, parts)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image as Pillow
 
 from genjax.data import load, train_batches, validation_batches
+from genjax.data.columns import columns_dataset, objects
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
 from genjax.spec import Image, Label, Real, Tokens
@@ -214,12 +215,22 @@ def test_one_tokenizer_serves_all_texts_and_may_be_given(write, kind):
         ("a.jsonl", '{"a": {"b": 1}}\n{"a": {}}\n', "no column that can be a field; it has a"),
         ("a.jsonl", '{"a": "x y"}\n{"a": 3}\n', "no column that can be a field"),
         ("a.tsv", "text\tb\n \t1 2\n \t1 2\n", "every text of `text` is empty"),
+        ("a.jsonl", '{"a": "x y"}\n{"a": null}\n', "left out 1 .* empty `a`; .*: 1 example.*; at least 2 are needed"),
     ],
 )
 def test_bad_tables_are_refused_in_one_line(write, name, content, message):
     with pytest.raises(UserError, match=message) as raised:
         load(write(name, content))
     assert "\n" not in str(raised.value) and name in str(raised.value)
+
+
+def test_what_no_training_example_has_is_refused():
+    """It would be sampled, and was never learned."""
+    there, none = objects([[0.5, 1.0]] * 3), objects([None] * 3)
+    with pytest.raises(UserError, match="x: no training example has `b`"):
+        columns_dataset(Data(), "x", {"train": {"a": there, "b": none}, "validation": {"a": there, "b": there}})
+    with pytest.raises(UserError, match="`b` has no value in any example"):
+        columns_dataset(Data(fields=("a=a", "b=b")), "x", {"train": {"a": there, "b": none}})
 
 
 @pytest.mark.parametrize(
