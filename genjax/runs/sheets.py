@@ -19,7 +19,7 @@ from genjax.runs.heat_maps import heat_maps
 from genjax.runs.sound import wav
 from genjax.spec import Field, Image, Label, States, Tokens
 
-__all__ = ["field_texts", "save_outputs", "save_samples", "words"]
+__all__ = ["GIVEN", "field_texts", "save_outputs", "save_samples", "words"]
 
 GIVEN = "given."  # stands before the name of a condition in a layout
 PICTURES = (".png", ".jpg", ".webp")

@@ -11,8 +11,8 @@ from genjax.evaluation.conditions import conditions
 from genjax.evaluation.sampling import draw
 from genjax.models.base import Layout
 from genjax.runs.pages import DATA
-from genjax.runs.sheets import save_samples
-from genjax.spec import Image
+from genjax.runs.sheets import GIVEN, save_samples
+from genjax.spec import Image, Tokens
 
 __all__ = ["Previews"]
 
@@ -46,7 +46,8 @@ class Previews:
     def write_real(self, folder: Path) -> list[Path]:
         """Writes validation examples of the pictures that the model makes, if it makes any.
 
-        Where they have classes, these follow one another as in the sheet of samples.
+        Where they have classes, these follow one another as in the sheet of samples; where texts stand under samples,
+        the examples' own stand here.
         """
         spec, count = self.engine.spec, self.engine.experiment.eval.grid
         made = self.engine.model.outputs(spec) if self.kinds else {}
@@ -56,12 +57,15 @@ class Previews:
         if not fields:
             return []
         _, layout = next(iter(self.kinds.values()))
+        under = {name.removeprefix(GIVEN) for name in layout.beside}
+        fields |= {name: kind for name, kind in spec.of_kind(Tokens).items() if name in under}
         batch = next(split_batches(self.dataset, "validation", READ))
         rows = np.flatnonzero(batch["valid"])
         if "label" in spec.fields:
             rows = rows[_in_turn(batch["label"][rows])]
-        pictures = {name: batch[name][rows[:count]] for name in fields}
-        return save_samples(folder / DATA, pictures, fields, layout=Layout(tuple(fields), layout.columns))
+        arrays = {key: batch[key][rows[:count]] for name, kind in fields.items() for key in kind.arrays(name)}
+        beside = Layout(tuple(fields), layout.columns)
+        return save_samples(folder / DATA, arrays, fields, layout=beside, tokenizer=self.tokenizer)
 
 
 def _in_turn(label_N: np.ndarray) -> np.ndarray:
