@@ -55,7 +55,7 @@ class Multiview(Model):
     """Entries "encoder_NAME" and "decoder_NAME" of every view, one turn "elbo".
 
     A view is a field of the data: an image, a text, a label or numbers. Rows may lack views (NAME_present): a row's
-    bounds are of those that it has. The posterior of a subset A of views is
+    bounds are of those that it has. Readers leave out rows that lack a text. The posterior of a subset A of views is
 
       poe: the product of its experts and of the prior. The loss sums the bounds of all views, of each alone, and of one
         subset that is drawn, each of the likelihood of its own views (Wu & Goodman, section 2.2).
