@@ -24,6 +24,7 @@ from genjax.registry import KINDS
 __all__ = ["choose", "flags", "parse", "spelled_out"]
 
 WORDS = ("true", "false", "none")  # of a switch; none where the data decides
+UNKNOWN = "Unrecognized options: "  # tyro's words
 
 
 def flags(cls: type):
@@ -52,7 +53,7 @@ def parse(command: str, cls: type, default, argv: list[str]):
                 if field.kinds:
                     print(f"{field.flag} may be {', '.join(sorted(field.kinds))}")
             raise
-        raise UsageError(_one_line(said.getvalue())) from None
+        raise UsageError(_one_line(said.getvalue(), default, f"`genjax {command} --help` lists them")) from None
     _check(parsed)
     return parsed
 
@@ -173,7 +174,7 @@ def _dashed(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _one_line(box: str) -> str:
+def _one_line(box: str, default, otherwise: str) -> str:
     rows = [row.strip("│╭╰╮╯─ ") for row in box.splitlines()[1:]]  # the first is a title
     rows = ["" if set(row) == {"-"} else row for row in rows]  # a rule, where the terminal has ASCII only
     parts = [[]]
@@ -182,6 +183,25 @@ def _one_line(box: str) -> str:
             parts[-1].append(row)
         else:  # a rule
             parts.append([])
-    hint = next((p[1] for p in parts[1:] if len(p) > 1 and p[0].startswith("Perhaps you meant")), None)
-    text = " ".join(parts[0]) or box
-    return f"{text}; perhaps you meant {hint.split()[0]}" if hint else text
+    parts = [part for part in parts if part] or [[box]]
+    text = " ".join(parts[0])
+    hint = next((p[1].split()[0] for p in parts[1:] if len(p) > 1 and p[0].startswith("Perhaps you meant")), None)
+    if not text.startswith(UNKNOWN):
+        return f"{text}; perhaps you meant {hint}" if hint else text
+    if default is not None:
+        hint = _meant(text.removeprefix(UNKNOWN).split(", ")[0], default) or hint
+    return f"{text}; perhaps you meant {hint}" if hint else f"{text}; {otherwise}"
+
+
+def _meant(word: str, default) -> str | None:
+    """What a word stands for: --train.steps for --steps, --optim.learning-rate for --lr, --data.path for data alone."""
+    flags = [field.flag for field in _fields(default)]
+    if not word.startswith("-"):
+        return f"--data.path {word}" if "--data.path" in flags and expanded(Path(word)).exists() else None
+    section, _, name = _dashed(word).strip("-").rpartition(".")
+    for flag in flags:
+        last = flag.rpartition(".")[2]
+        initials = "".join(part[:1] for part in last.split("-"))
+        if (last == name and not section) or (initials == name and len(name) > 1):
+            return flag
+    return None

@@ -57,11 +57,18 @@ def test_list_names_every_recipe(capsys):
         "export",
         "compare",
         "film",
+        "sweep",
     ],
 )
 def test_every_command_explains_itself(command, capsys):
     assert genjax(*command.split(), "--help") == 0
     assert f"genjax {command}".strip() in capsys.readouterr().out
+
+
+def test_the_overview_names_every_command(capsys):
+    assert genjax() == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  genjax {command}" in text for command in cli.COMMANDS)
 
 
 def test_help_of_a_recipe_documents_every_section(capsys):
@@ -77,6 +84,10 @@ MISTAKES = [
     (["train", "vae_digit"], 2, "did you mean vae_digits"),
     (["train", "missing.py"], 2, "does not exist"),
     (["train", "vae_digits", "--model.latnt", "3"], 2, "--model.latent"),
+    (["train", "vae_digits", "--steps", "3"], 2, "perhaps you meant --train.steps"),
+    (["train", "vae_digits", "--optim.lr", "3"], 2, "perhaps you meant --optim.learning-rate"),
+    (["train", "vae_digits", "--gpu", "0"], 2, "`genjax train vae_digits --help` lists them"),
+    (["train", "vae_digits", "."], 2, "perhaps you meant --data.path ."),
     (["train", "vae_digits", "--model.latent", "many"], 2, "--model.latent"),
     (["train", "vae_digits", "--model.network", "big"], 2, "there are ConvAutoencoder, DenseAutoencoder"),
     (["train", "vae_digits", "--model.network", "DenseAutoencodr"], 2, "did you mean DenseAutoencoder?"),

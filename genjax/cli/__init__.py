@@ -142,13 +142,20 @@ def run(argv: list[str]) -> int:
 
 def _overview() -> str:
     lines = ["genjax: generative models in JAX. `genjax COMMAND --help` says more of each.", ""]
-    for function in COMMANDS.values():
-        first, *_, usage = python_inspect.getdoc(function).splitlines()
-        lines.append(f"  {usage}\n      {first}")
+    for name, function in COMMANDS.items():
+        first, usage = python_inspect.getdoc(function).splitlines()[0], _usage(name)
+        lines += [*(f"  {line}" for line in usage), f"      {first}"]
     return "\n".join(lines)
+
+
+def _usage(command: str) -> list[str]:
+    """The lines of a command's docstring from `genjax COMMAND` on."""
+    lines = python_inspect.getdoc(COMMANDS[command]).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(f"genjax {command}"))
+    return lines[first : first + 1] + [f"    {line}" for line in lines[first + 1 :]]
 
 
 def _help(command: str) -> str:
     text = python_inspect.getdoc(COMMANDS[command])
-    _, _, *operands = text.splitlines()[-1].split()
+    _, _, *operands = _usage(command)[0].split()
     return f"{text}\n\n`genjax {command} {operands[0]} --help` lists all options." if operands else text
