@@ -4,7 +4,7 @@ from genjax.experiment import Train
 
 __all__ = ["due", "next_samples", "samples_due", "steps_of_call"]
 
-EARLY = 8  # the first samples come after this part of the interval: a mistake is seen in the first minute
+EARLY = (64, 8)  # the first samples come after these parts of the interval: a mistake is seen in the first minute
 
 
 def due(step: int, every: int) -> bool:
@@ -12,14 +12,14 @@ def due(step: int, every: int) -> bool:
 
 
 def samples_due(step: int, train: Train) -> bool:
-    return due(step, train.sample_every) or step == _early(train)
+    return due(step, train.sample_every) or step in _early(train)
 
 
 def next_samples(step: int, train: Train) -> int:
     """The first step after `step` at which samples are drawn."""
     every = train.sample_every or train.steps
     regular = step - step % every + every
-    return min(train.steps, _early(train) if step < _early(train) else regular)
+    return min(train.steps, regular, *(early for early in _early(train) if step < early))
 
 
 def steps_of_call(step: int, train: Train) -> int:
@@ -28,5 +28,5 @@ def steps_of_call(step: int, train: Train) -> int:
     return min(train.steps_per_call, next_samples(step, train) - step, *left)
 
 
-def _early(train: Train) -> int:
-    return train.sample_every // EARLY
+def _early(train: Train) -> list[int]:
+    return [train.sample_every // part for part in EARLY if train.sample_every >= part]

@@ -8,7 +8,7 @@ from genjax.training.schedule import next_samples, samples_due, steps_of_call
 
 @pytest.mark.parametrize(
     ("every", "steps", "samples"),
-    [(16, 40, [2, 16, 32, 40]), (1, 3, [1, 2, 3]), (4, 9, [4, 8, 9]), (0, 9, [9]), (80, 30, [10, 30])],
+    [(16, 40, [2, 16, 32, 40]), (1, 3, [1, 2, 3]), (4, 9, [4, 8, 9]), (0, 9, [9]), (80, 30, [1, 10, 30])],
 )
 def test_samples_come_early_then_at_their_interval_and_at_the_end(every, steps, samples):
     train = Train(steps=steps, sample_every=every, eval_every=0, checkpoint_every=0, steps_per_call=100)
