@@ -159,7 +159,7 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
     assert genjax("sample", run, "--checkpoint", "77") == 1
     assert "there is no checkpoint '77'" in line()
     assert genjax("sample", run, "--out", tmp_path / "x.bmp") == 2
-    assert ".png or .jpg or .webp or .gif or .mp4 or .npz" in line()
+    assert ".png or .jpg or .jpeg or .webp or .gif or .mp4 or" in line()
     assert genjax("sample", run, "--out", "-") == 2
     assert "--out -: these samples are no words" in line()
     assert genjax("sample", run, "--label", "three") == 2
@@ -232,6 +232,10 @@ def test_a_restored_run_samples_as_the_command_does(run, tmp_path):
         restored.sample(guidance=3)
     with pytest.raises(UsageError, match="made from `image` of the data: draw them with `genjax sample`"):
         restored.sample(mode="reconstruct")
+    assert np.array_equal(restored.sample(4, label=3)["image"], restored.sample(4, label=[3])["image"])
+    assert np.array_equal(suite.restore(run, checkpoint=2).sample(1)["image"], restored.sample(1)["image"])
+    with pytest.raises(UsageError, match="ema='false': take True, False or a sigma_rel"):
+        suite.restore(run, ema="false")
 
 
 def test_a_run_is_resumed_by_its_folder_and_another_started_like_it(run, tmp_path, capsys):
@@ -318,6 +322,7 @@ def test_text_is_sampled_with_prompts(tmp_path, capsys):
     restored = suite.restore(run)
     drawn = restored.texts(restored.sample(2, prompt=("def ", "class"), max_new_tokens=4))
     assert drawn[0].startswith("def ") and drawn[1].startswith("class")
+    assert restored.texts(restored.sample(2, prompt="def ", max_new_tokens=4))[1].startswith("def ")  # one text
     capsys.readouterr()
     assert genjax("eval", run) == 0
     rows = dict(line.split() for line in capsys.readouterr().out.splitlines()[1:])

@@ -31,7 +31,7 @@ def sample(argv: list[str]) -> None:
     from genjax.evaluation.turned import turned
     from genjax.runs import directory as run
     from genjax.runs.exports import save_archive, save_pictures
-    from genjax.runs.sheets import save_outputs, save_samples, words
+    from genjax.runs.sheets import require_format, save_outputs, save_samples, words
     from genjax.spec import Image
 
     out, rest = run_argument("sample", argv)
@@ -59,6 +59,8 @@ def sample(argv: list[str]) -> None:
         for picture in turned(opened, args.options, args.out or out / "samples" / "turned", args.seed):
             print(picture)
         return
+    if args.out and args.out.suffix:
+        require_format(args.out)
     engine = ranked(opened, args.rerank, args.best_of) if args.rerank else opened.engine
     model, spec = engine.model, engine.spec
     given, options = conditions(model, args.options, spec, opened.dataset, opened.tokenizer, num)

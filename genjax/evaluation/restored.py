@@ -42,7 +42,8 @@ class Restored:
 
         Args:
           num: how many; fewer come back where they are made from examples of the data, and it has fewer.
-          **options: the model's own, as in `genjax sample --help`: label=(3,), guidance=2.0, prompt="def " ...
+          **options: the model's own, as in `genjax sample --help`: label=3 or label=("cat", "dog"), guidance=2.0,
+            prompt="def " ...
 
         Returns:
           Arrays (num, ...) by field: images (num, H, W, C) in [-1, 1], `tokens` (num, T) beside `tokens_length`
@@ -54,13 +55,14 @@ class Restored:
         """
         if not self.model.samples:
             raise UsageError(f"{type(self.model).__name__} makes no samples")
-        known = {field.name for field in dataclasses.fields(self.model.Options)}
+        known = {field.name: field.default for field in dataclasses.fields(self.model.Options)}
         if unknown := sorted(set(options) - known):
             raise UsageError(
                 f"{type(self.model).__name__} has no option {unknown[0]}: it has {', '.join(sorted(known))}"
             )
         if num < 1:
             raise UsageError(f"num={num}: take at least one sample")
+        options = {name: _several(value) if known[name] == () else value for name, value in options.items()}
         chosen = self.model.check(self.model.Options(**options))
         if needs := self.model.needs(chosen):
             raise UsageError(f"these samples are made from `{needs[0]}` of the data: draw them with `genjax sample`")
@@ -72,17 +74,24 @@ class Restored:
         return field_texts(field, outputs, (self.spec.fields | self.model.outputs(self.spec))[field], self.tokenizer)
 
 
-def restore(run: str | Path, checkpoint: str = "latest", ema: bool | float = True) -> Restored:
+def _several(value: Any) -> tuple:
+    """The value of an option that takes several, from one alone too: a text is not its letters."""
+    return tuple(value) if isinstance(value, list | tuple | range | np.ndarray) else (value,)
+
+
+def restore(run: str | Path, checkpoint: str | int = "latest", ema: bool | float = True) -> Restored:
     """The model of a run with its weights.
 
     Args:
-      checkpoint: "latest", "best" or a step, as text.
+      checkpoint: "latest", "best" or a step.
       ema: True = the moving average, where the run has one; False = the parameters of the last step; a number = the
         power average of that sigma_rel, if the run was trained with `train.ema_power`.
 
     Raises:
-      UsageError: a sigma_rel that no power average has.
+      UsageError: a sigma_rel that no power average has, or `ema` of another kind.
       UserError: no run directory, no checkpoint that loads, or no power averages to make one from.
     """
-    opened = open_run(Path(run), checkpoint, ema=ema)
+    if not isinstance(ema, bool | int | float):
+        raise UsageError(f"ema={ema!r}: take True, False or a sigma_rel such as 0.07")
+    opened = open_run(Path(run), str(checkpoint), ema=ema)
     return Restored(opened.engine.model, *averaged(opened.state), opened.tokenizer, opened.engine.spec, opened)

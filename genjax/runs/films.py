@@ -1,5 +1,6 @@
 """Films: pictures one after another, as .gif or .mp4."""
 
+import importlib.util
 import io
 import re
 import tempfile
@@ -13,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from genjax.errors import UsageError, UserError
 from genjax.files import write_atomic
 
-__all__ = ["FILMS", "film", "write_training_film"]
+__all__ = ["FILMS", "film", "require_encoder", "write_training_film"]
 
 FILMS = (".gif", ".mp4")
 SHEETS, END = 3, 2  # sheets a second, and seconds for which the last one is shown
@@ -33,6 +34,14 @@ def film(frames: Sequence[np.ndarray], suffix: str, rate: float = 15) -> bytes:
     return buffer.getvalue()
 
 
+def require_encoder() -> None:
+    """Raises UserError where an .mp4 cannot be made."""
+    if importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise UserError(
+            'an .mp4 needs an encoder: pip install "genjax-suite[film]", or choose a name that ends in .gif'
+        )
+
+
 def write_training_film(run: Path, out: Path, of: str = "") -> Path:
     """A run's training as a film of its sheets of samples, each with its step; `of`: another kind, STEP-KIND.png.
 
@@ -49,6 +58,8 @@ def write_training_film(run: Path, out: Path, of: str = "") -> Path:
     if len(sheets) < 2:
         others = ", ".join(f"--of {kind}" for kind in sorted(kinds - {of, ""}))
         hint = f"there are {others}" if others else "train with a smaller --train.sample-every"
+        if not kinds and any((run / "samples").glob("*.txt")):
+            raise UserError(f"'{run}' draws texts, and a film is of pictures: read its samples/")
         raise UserError(f"'{run}' has {len(sheets)} sheet(s) of samples, and a film needs two: {hint}")
     try:
         pictures = {step: Image.open(sheets[step]).convert("RGB") for step in sorted(sheets)}
@@ -69,12 +80,9 @@ def _captioned(picture: Image.Image, words: str, size: tuple[int, int]) -> Image
 
 def _mp4(pictures: list[Image.Image], rate: float) -> bytes:
     """H.264, whose sides are even."""
-    try:
-        import imageio_ffmpeg
-    except ImportError:
-        raise UserError(
-            'an .mp4 needs an encoder: pip install "genjax-suite[film]", or choose a name that ends in .gif'
-        ) from None
+    require_encoder()
+    import imageio_ffmpeg
+
     width, height = (side + side % 2 for side in pictures[0].size)
     with tempfile.TemporaryDirectory(prefix="genjax-film-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # JAX warns of every fork; this one becomes the encoder at once

@@ -13,16 +13,16 @@ from genjax.files import write_atomic
 from genjax.metrics.abc_notation import parse
 from genjax.models.base import Layout
 from genjax.runs.chains import chain_picture
-from genjax.runs.films import FILMS, film
+from genjax.runs.films import FILMS, film, require_encoder
 from genjax.runs.grids import beside, image_grid, png, recoded
 from genjax.runs.heat_maps import heat_maps
 from genjax.runs.sound import wav
 from genjax.spec import Field, Image, Label, States, Tokens
 
-__all__ = ["GIVEN", "field_texts", "save_outputs", "save_samples", "words"]
+__all__ = ["GIVEN", "field_texts", "require_format", "save_outputs", "save_samples", "words"]
 
 GIVEN = "given."  # stands before the name of a condition in a layout
-PICTURES = (".png", ".jpg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 LIKELIEST = 5  # classes that are told of a label with its probabilities
 STRIPS, MAPS, SOUNDS = 8, 3, 3  # samples shown with their trajectory, with their maps, and played
 
@@ -93,6 +93,17 @@ def save_outputs(
     if (frames_NKHWC := outputs.get("trajectory")) is not None:
         grids[path.with_name(f"{path.stem}-trajectory{path.suffix}")] = image_grid(frames_NKHWC[:STRIPS], columns=1)
     return [write_atomic(file, recoded(png(grid), file.suffix)) for file, grid in grids.items()]
+
+
+def require_format(path: Path) -> None:
+    """For a file that samples shall go to, before they are drawn.
+
+    Raises UsageError for a suffix that no samples have, UserError for an .mp4 where there is no encoder.
+    """
+    if path.suffix not in (known := (*PICTURES, *FILMS, ".txt", ".npz")):
+        raise UsageError(f"--out {path}: choose a name that ends in {' or '.join(known)}, or a folder")
+    if path.suffix == ".mp4":
+        require_encoder()
 
 
 def words(

@@ -1,11 +1,11 @@
-"""Models that do not know their data yet."""
+"""Models that do not know their data yet, or hold a word that means nothing."""
 
 import jax
 import pytest
 import systems
 
-from genjax.errors import UserError
-from genjax.models import VAE
+from genjax.errors import UsageError, UserError
+from genjax.models import DCGAN, GAN, VAE
 from genjax.spec import DataSpec, Tokens
 
 
@@ -24,3 +24,15 @@ def test_fields_that_stay_open_are_no_mistake():
     model = system.experiment.model.resolve(system.spec)
     assert model.lanes is None  # `on` decides that
     assert model.init(jax.random.key(0), system.spec)[0]
+
+
+@pytest.mark.parametrize(
+    "model, words",
+    [
+        (VAE(latent=2, likelihood="bernouli"), "VAE.likelihood is 'bernouli': choose bernoulli, gaussian, mse, l1"),
+        (GAN(network=DCGAN(generator_norm="bach")), "DCGAN.generator_norm is 'bach': choose batch"),
+    ],
+)
+def test_a_misspelt_word_is_refused(model, words):
+    with pytest.raises(UsageError, match=words):
+        model.resolve(systems.IMAGES).init(jax.random.key(0), systems.IMAGES)

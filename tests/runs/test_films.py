@@ -36,6 +36,10 @@ def test_what_is_no_film_is_said_in_one_line(run):
         write_training_film(run, run / "training.gif", "reconstruct")
     with pytest.raises(UserError, match=r"0 sheet.*there are --of reconstruct"):
         write_training_film(run, run / "training.gif", "walk")
+    (run / "texts" / "samples").mkdir(parents=True)
+    (run / "texts" / "samples" / "5.txt").write_text("Once")
+    with pytest.raises(UserError, match="draws texts"):
+        write_training_film(run / "texts", run / "training.gif")
     (run / "samples" / "5.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match="no readable picture"):
         write_training_film(run, run / "training.gif")

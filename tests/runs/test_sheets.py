@@ -197,10 +197,10 @@ def test_the_suffix_chooses_the_format(tmp_path):
     for name in ("x.png", "x.jpg", "x"):
         with pytest.raises(UsageError, match=r"\.txt or \.npz"):
             save_outputs(tmp_path / name, outputs, fields)
-    with pytest.raises(UsageError, match=r"\.png or \.jpg or \.webp or \.gif or \.mp4 or \.npz"):
+    with pytest.raises(UsageError, match=r"\.png or \.jpg or \.jpeg or \.webp or \.gif or \.mp4 or \.npz"):
         save_outputs(tmp_path / "x.txt", {"image": grey(0.0)}, {"image": IMAGE})
     sizes = set()
-    for suffix, kind in {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP"}.items():
+    for suffix, kind in {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.items():
         (path,) = save_outputs(tmp_path / f"x{suffix}", {"image": grey(0.0)}, {"image": IMAGE})
         with Pillow.open(path) as picture:
             assert picture.format == kind

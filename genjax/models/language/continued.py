@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from genjax.decoding.beam import beam_search
 from genjax.decoding.generate import Extend, generate
+from genjax.errors import UsageError
 from genjax.models.base import Array, Batch
 from genjax.models.language.options import GPTOptions
 
@@ -18,8 +19,13 @@ __all__ = ["continued", "prompts"]
 
 
 def prompts(conditions: Batch) -> tuple[Array, Array]:
-    """(N, P) int32 of `conditions`, and how many tokens of each row count, 1 to P: prompts, or one start token."""
+    """(N, P) int32 of `conditions`, and how many tokens of each row count, 1 to P: prompts, or one start token.
+
+    Raises UsageError for prompts that are no ids.
+    """
     if "prompt" in conditions:
+        if not jnp.issubdtype(getattr(conditions["prompt"], "dtype", object), jnp.integer):
+            raise UsageError("conditions: `prompt` holds ids (N, P), which tokenizer.encode makes of text")
         return conditions["prompt"].astype(jnp.int32), jnp.maximum(conditions["prompt_length"].astype(jnp.int32), 1)
     n = len(conditions["index"])
     start_N = jnp.broadcast_to(conditions.get("start", 0), (n,)).astype(jnp.int32)

@@ -272,6 +272,8 @@ def test_texts_are_no_conditions(texts):
     model, params = build(TINY)
     with pytest.raises(UsageError, match="prompt and stop are texts, and `sample` takes ids"):
         sample(model, params, {"index": np.arange(2)}, **texts)
+    with pytest.raises(UsageError, match="`prompt` holds ids"):
+        model.sample(params, {}, jax.random.key(0), {"index": np.arange(1), "prompt": "def "}, model.Options())
 
 
 def test_prompts_are_repeated_and_padded():
