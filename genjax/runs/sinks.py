@@ -25,7 +25,11 @@ class Sink(Protocol):
 
 
 class Aside:
-    """A sink on a thread of its own, which gives up at its first failure or when it is too slow, and says so once."""
+    """A sink on a thread of its own, which gives up at its first failure or when it is too slow, and says so once.
+
+    The sink is made with the first record: tensorboardX imports PyTorch where that is installed, seconds of work that
+    would delay the first step.
+    """
 
     def __init__(self, name: str, make: Callable[[], Sink], say: Callable[[str], None]):
         self._name, self._say = name, say
@@ -50,10 +54,12 @@ class Aside:
 
     def _work(self, make: Callable[[], Sink]) -> None:
         try:
-            sink = make()
+            sink = None
             while (record := self._records.get()) is not None and not self._over:
+                sink = sink or make()
                 sink.write(*record)
-            sink.close()
+            if sink:
+                sink.close()
         except Exception as error:
             self._give_up(str(error) or type(error).__name__)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from genjax.data import load, train_batches, validation_batches
+from genjax.data import load, npz, train_batches, validation_batches
 from genjax.errors import UserError
 from genjax.experiment import Data
 from genjax.spec import Image, Label, Mask, Real, Tokens
@@ -263,3 +263,11 @@ def test_fashion_mnist():
     dataset = load(Data(path=path))
     assert (dataset.spec.train_examples, dataset.spec.validation_examples) == (60000, 10000)
     assert dataset.spec.fields["image"].shape == (28, 28, 1) and dataset.spec.fields["label"].classes == 10
+
+
+def test_handwritten_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    read, (image_NHWC, digit_N) = load_digits(), npz.handwritten()
+    np.testing.assert_array_equal(image_NHWC[..., 0], (read.images / 8 - 1).astype(np.float32))
+    np.testing.assert_array_equal(digit_N, read.target)
