@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from genjax.engine.flops import product_flops
 from genjax.nn.attention import Mask, attention, choose
 
 
@@ -96,6 +97,24 @@ def test_splash_equals_xla(name):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), ours, theirs)
 
 
+@pytest.mark.parametrize("name", ["causal", "causal-window", "packed"])
+def test_blocks_equal_xla_with_fewer_scores(name):
+    (*qkv, w), mask = make(kv_heads=4), SPLASH_MASKS[name]
+    bias = np.random.default_rng(0).standard_normal((1, 4, 256, 256)).astype(np.float32)
+
+    def attend(kind):
+        return lambda q, k, v, bias: attention(q, k, v, mask, bias_BHTS=bias, implementation=kind)
+
+    ours, theirs = (
+        jax.value_and_grad(lambda *x: (w * attend(kind)(*x)).sum(), (0, 1, 2, 3))(*qkv, bias)
+        for kind in ("blocks", "xla")
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), ours[1], theirs[1])
+    np.testing.assert_allclose(attend("blocks")(*qkv, bias), attend("xla")(*qkv, bias), atol=1e-5)
+    ours, theirs = (product_flops(jax.make_jaxpr(attend(kind))(*qkv, bias)) for kind in ("blocks", "xla"))
+    assert ours == theirs * 5 / 8
+
+
 @pytest.mark.parametrize("mask", [Mask(window=30), Mask(causal=True, segments_BT=LONG)], ids=["window", "packed"])
 def test_padding_leaves_no_query_of_splash_without_a_key(mask):
     """Rows of padding mean nothing, but must be numbers: their gradient is 0 times theirs."""
@@ -145,7 +164,7 @@ def test_splash_leaves_other_lengths_to_xla():
 
 
 def test_choice_follows_platform_and_dtype():
-    assert choose("auto", "cpu", None) == "xla"
+    assert choose("auto", "cpu", None) == "blocks"
     assert choose("auto", "gpu", None) == "xla"  # float32
     assert choose("auto", "gpu", "bfloat16") == "cudnn"
     assert choose("auto", "tpu", None) == "splash"
