@@ -22,6 +22,8 @@ class Pod(NamedTuple):
     recipe: str
     slices: tuple[str, ...]
     batch: int
+    option: str = "--data.batch-size"  # what the batch is told by
+    each: int = 1  # what an example counts there
 
 
 V5E, V5P = ("v5e:4x4", "v5e:8x8", "v5e:16x16"), ("v5p:2x2x4", "v5p:4x4x4", "v5p:4x8x8", "v5p:8x8x8")
@@ -30,7 +32,7 @@ PODS = (
     # 12 bytes a weight, 2.1 TB, and the gradients: fewer chips do not hold them.
     Pod("gpt3_175b", ("v5p:4x4x8", *V5P[2:]), 3),
     Pod("dit_xl2_imagenet256", V5E, 16),
-    Pod("transformer_big_wmt16", V5E, 24),
+    Pod("transformer_big_wmt16", V5E, 24, "--data.order.tokens", 256),
     Pod("stylegan2_ffhq256", V5E, 4),
 )
 COLUMNS = (
@@ -64,7 +66,7 @@ def chips(topology: str) -> int:
 def missing(kept: dict[str, dict]) -> list[str]:
     """What plans.json lacks, as plans.py takes it."""
     growing = [
-        f"{pod.recipe}@{slice} --data.batch-size {pod.batch * chips(slice)}"
+        f"{pod.recipe}@{slice} {pod.option} {pod.each * pod.batch * chips(slice)}"
         for pod in PODS
         for slice in pod.slices
         if of(kept, pod, slice) is None
