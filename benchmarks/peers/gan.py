@@ -27,25 +27,12 @@ def ours(precision: str):
 
 def theirs(precision: str):
     import torch
+    from peers import adversarial
     from torch import nn
     from torch.nn import functional as F
 
     device = sides.torch_device()
-    grid = SIZE // 4
-
-    generator = nn.Sequential(
-        nn.Linear(LATENT, 2 * WIDTH * grid**2, bias=False),
-        nn.Unflatten(1, (2 * WIDTH, grid, grid)),
-        nn.BatchNorm2d(2 * WIDTH),
-        nn.ReLU(),
-        nn.Conv2d(2 * WIDTH, 4 * WIDTH, 3, padding=1, bias=False),
-        nn.PixelShuffle(2),
-        nn.BatchNorm2d(WIDTH),
-        nn.ReLU(),
-        nn.Conv2d(WIDTH, 4, 3, padding=1),
-        nn.PixelShuffle(2),
-        nn.Tanh(),
-    )
+    generator = adversarial.generator(LATENT, WIDTH, SIZE)
     discriminator = nn.Sequential(
         nn.Conv2d(1, WIDTH, 4, stride=2, padding=1),
         nn.LeakyReLU(0.2),
@@ -53,7 +40,7 @@ def theirs(precision: str):
         nn.BatchNorm2d(2 * WIDTH),
         nn.LeakyReLU(0.2),
         nn.Flatten(),
-        nn.Linear(2 * WIDTH * grid**2, 1),
+        nn.Linear(2 * WIDTH * (SIZE // 4) ** 2, 1),
     )
     both = sides.placed(nn.ModuleList([generator, discriminator]))
     real = sides.placed(torch.rand(BATCH, 1, SIZE, SIZE) * 2 - 1)
