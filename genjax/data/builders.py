@@ -178,6 +178,11 @@ def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
 
 
 def build_mask(name: str, parts: list[Column], place: str) -> Built:
+    """Truth of one shape; or lists of it, of which the shorter ones end in False."""
+    lists = [row for part in parts if part.dtype == object for row in part]
+    if lists and all(np.ndim(row) == 1 for row in lists):
+        longest = max(map(len, lists))
+        parts = [np.stack([np.pad(np.asarray(row), (0, longest - len(row))) for row in part]) for part in parts]
     if len({part.shape[1:] for part in parts}) > 1 or any(part.dtype.kind not in "biu" for part in parts):
         raise UserError(f"{place}: `{name}` must be bool, or 0 and 1, of one shape in every split")
     return Mask(parts[0].shape[1:]), [Table({name: part != 0}) for part in parts]

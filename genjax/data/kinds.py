@@ -107,8 +107,10 @@ def _kind_of_objects(name: str, values: np.ndarray) -> str | None:
         return None
     if isinstance(values[0], np.ndarray) and values[0].ndim > 1:
         return kind_of(name, np.stack(values))
-    whole = all(isinstance(entry, int | np.integer) for value in values[:100] for entry in value)
-    return "tokens" if whole else "real"
+    entries = [entry for value in values[:100] for entry in value]
+    if all(isinstance(entry, bool | np.bool_) for entry in entries):
+        return "mask"
+    return "tokens" if all(isinstance(entry, int | np.integer) for entry in entries) else "real"
 
 
 def _few(name: str, values: np.ndarray) -> bool:

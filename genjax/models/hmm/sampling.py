@@ -46,5 +46,6 @@ def decode(model: "HMM", hmm: Tree, conditions: dict[str, Array], how: Literal["
     else:
         state_NT = smooth(*arguments, blocks=model.blocks(data)).state_BTK.argmax(-1).astype(jnp.int32)
     within_NT = jnp.arange(state_NT.shape[1]) < data.length_B[:, None]
-    field = model.emission.field
-    return {field: conditions[field], "states": jnp.where(within_NT, state_NT, -1)}
+    field, values = model.emission.field, model.emission.kind(state_NT.shape[1]).values()
+    given = conditions[field].reshape(-1, *values.shape).astype(values.dtype)  # (N, T) numbers are (N, T, 1) here
+    return {field: given, "states": jnp.where(within_NT, state_NT, -1)}

@@ -143,6 +143,25 @@ def test_samples_have_the_moves_and_emissions_of_the_chain():
     np.testing.assert_allclose([x_NT[state_NT == k].mean() for k in (0, 1)], [2, 30], rtol=0.05)
 
 
+@pytest.mark.parametrize(
+    ("emission", "field"),
+    [
+        (GaussianEmission(), Real((9,))),
+        (PoissonEmission(), Real((9,), counts=True)),
+        (PoissonEmission(), Tokens((9,), 5)),
+    ],
+)
+def test_decoded_sequences_have_the_shape_of_drawn_ones(emission, field):
+    spec = DataSpec({emission.field: field})
+    model = HMM(emission=emission).resolve(spec)
+    params, state = model.init(KEY, spec)
+    batch = {"index": np.arange(2), emission.field: np.ones((2, 9), field.values().dtype)}
+    for how in ("none", "viterbi"):
+        out = model.sample(params, state, KEY, batch, model.Options(decode=how))
+        for name, kind in model.outputs(spec).items():
+            assert (out[name].shape[1:], out[name].dtype) == (kind.values().shape, kind.values().dtype)
+
+
 def test_hmmlearns_parameters_come_back_from_a_file(tmp_path):
     model = HMM(states=2, emission=GaussianEmission(covariance="full", dims=2))
     params = jax.tree.map(np.array, model.init(KEY, None)[0])
@@ -232,6 +251,16 @@ def test_sequences_of_unequal_length_are_read(tmp_path):
     assert dataset.spec.fields == {"series": Real((5, 2), ragged=True)}
     read = dataset.train.gather(np.arange(3))
     np.testing.assert_array_equal(read["series"].any(-1).sum(1), read["series_length"])
+
+
+def test_what_is_missing_is_read_from_lists(tmp_path):
+    rows = [{"series": [1.5] * n, "observed": [True] * (n - 1) + [False]} for n in (3, 2, 5, 2)]
+    (tmp_path / "data.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    dataset = load(Data(path=str(tmp_path / "data.jsonl"), validation=0.25))
+    model = HMM(emission=GaussianEmission()).resolve(dataset.spec)
+    read = dataset.train.gather(np.arange(3))
+    seen_BT = model.sequences({name: jnp.asarray(x) for name, x in read.items()}).seen_BT
+    np.testing.assert_array_equal(seen_BT.sum(1), read["series_length"] - 1)
 
 
 def test_a_genome_is_read_without_its_names(tmp_path):
