@@ -81,7 +81,7 @@ def line_chart(
 
     everything = np.concatenate([values for _, values in series.values()])
     low, high = everything.min(), everything.max()
-    log = (log or (len(everything) > 2 and high > 100 * np.median(everything))) and low > 0 and high / low > 10
+    log = (log or (len(everything) > 2 and high > 5 * np.median(everything))) and low > 0 and high / low > 10
     style = {name: INK for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")}
     style |= {"svg.fonttype": "none", "svg.hashsalt": "/".join(series) + ylabel, "text.parse_math": False}
     style |= {"font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6}

@@ -27,7 +27,11 @@ IMAGE_BYTES = 1_900_000  # of all embedded samples together: the page stays unde
 SHEET_BYTES = 300_000  # of a sheet of nearest neighbours
 SHOWN = 6  # moments of training that samples are shown of
 QUANTILES = ("_p10", "_p50", "_p90")  # ends of the names of values that share a chart
+FEW = 9  # charts that share one section: three of them would leave most of the page empty
 NOTES = {  # what the charts of a section tell
+    "Curves": "Light: each record of training; dark: their running mean. Where validation gets worse while training "
+    "still improves, the model learns by heart. Gradients, before they are clipped, that grow or leap announce a loss "
+    "that is not finite.",
     "Training": "What each turn minimizes, and what it reports beside, over the batches of training. Light: each "
     "record; dark: their running mean. Where validation gets worse while training still improves, the model learns by "
     "heart.",
@@ -36,6 +40,7 @@ NOTES = {  # what the charts of a section tell
     "alone. Gradients that grow, or leap, announce a loss that is not finite.",
 }
 SPEEDS = ("steps_per_second", "examples_per_second")
+WAITS = "data_wait_fraction"
 
 
 def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
@@ -66,7 +71,7 @@ def write_report(run: Path, *, best: tuple[str, str] = ("loss", "min")) -> Path:
         environment_of=environment,
         devices=_devices(environment),
         step=max((record["step"] for record in records), default=0),
-        speeds={name: float(np.median(curves[name][1])) for name in (*SPEEDS, "mfu") if name in curves},
+        speeds={name: float(np.median(curves[name][1])) for name in (*SPEEDS, "mfu", WAITS) if name in curves},
         started=environment.get("started"),
         memory=_memory(environment),
         compile_seconds=environment.get("compile_seconds"),
@@ -116,7 +121,7 @@ def _validation(curves: dict, best: tuple[str, str]) -> dict:
             "best": dict(zip(steps.tolist(), values.tolist())).get(best_step),
         }
         for name, (steps, values) in table.items()
-        if not (name.endswith(ERROR) and name.removesuffix(ERROR) in table)
+        if not (name.endswith("count") or (name.endswith(ERROR) and name.removesuffix(ERROR) in table))
     ]
     return {
         "rows": rows,
@@ -130,6 +135,8 @@ def _evaluation(found: dict[str, dict]) -> dict:
     """The rows of `genjax eval`, and which columns any of them fills."""
     rows = []
     for name, row in found.items():
+        if name.endswith("count"):
+            continue
         error, value = row.get("error"), row["value"]
         ends = None if error is None else [value - 1.96 * error, value + 1.96 * error]
         rows.append({**row, "name": name, "interval": ends, "count": len(row.get("seeds") or ())})
@@ -208,7 +215,11 @@ def _charts(curves: dict, missing: dict, best: str | None, best_step: int | None
                 zero=True,
             )
         )
-    alone.pop("peak_memory_bytes", None)  # it only grows: the last one stands at the top of the page
+    for name in ("peak_memory_bytes", WAITS):  # what says all as one number stands at the top of the page
+        alone.pop(name, None)
     others += [chart(metric, {metric: name}, metric) for metric, name in alone.items()]
     sections = {"Training": training, "Validation": validated, "Optimization and speed": others}
-    return {title: charts for title, charts in sections.items() if charts}
+    sections = {title: charts for title, charts in sections.items() if charts}
+    if len(sections) > 1 and sum(map(len, sections.values())) <= FEW:
+        return {"Curves": [chart for charts in sections.values() for chart in charts]}
+    return sections

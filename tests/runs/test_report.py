@@ -129,6 +129,17 @@ def test_one_value_is_a_number_and_no_chart(tmp_path):
     assert "<svg" not in body and "<b>1.25</b>" in body and "at step 7" in body
 
 
+def test_few_charts_share_a_section_and_numbers_that_say_little_have_none(tmp_path):
+    beside = {"data_wait_fraction": 0.25, "validation/count": 77}
+    records = [(step, {**metrics, **beside}) for step, metrics in gan_records()]
+    text = page(make_run(tmp_path / "few", records))
+    assert "<h2>Curves</h2>" in text and "<h2>Training</h2>" not in text
+    assert "25.0% of it waiting for data" in text and "data_wait_fraction" not in charts(text)
+    assert '<th scope="row">count' not in text
+    many = [(step, {f"turn/term{i}": 1.0 for i in range(9)} | metrics) for step, metrics in records]
+    assert "<h2>Training</h2>" in page(make_run(tmp_path / "many", many))
+
+
 def test_the_best_step_is_marked(tmp_path):
     run = make_run(tmp_path / "run", gan_records())
 
