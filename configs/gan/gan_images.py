@@ -8,7 +8,13 @@ Pictures become 32x32, and are mirrored at random: `--data.flip false` where lef
 few pictures by heart: it changes the colours of all that is judged, moves it and cuts parts out. From some ten
 thousand pictures on, do without: `--model.augment None`.
 
-Not trained to the end here.
+On 300 emoji (Noto's, in PNG, GIF, JPEG, TIFF, BMP and WebP files of several sizes and modes, a quarter of them grey, in
+three folders): 11.8 minutes of CPU time for the whole command, 33 minutes beside four other programs (2 cores, AMD
+EPYC, jax 0.10.2, 2026-11-27). Sliced Wasserstein distance 229 to the 30 held out, 129 for as many training pictures;
+with so few the interval is 120 to 338. Looked at: of 36 drawn some eight are faces with eyes and a mouth, two or three
+flames or fruit, the others blots in the colours and greys of the data, as animals and food nearly all are. They are
+from 3000 steps on as good as they become; samples are as far apart as pictures are (ratio 1.1). `ddpm_images` draws
+more kinds of things.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

@@ -26,10 +26,9 @@ def banner(engine: Engine, dataset: Dataset, out: Path, start: int) -> list[str]
         f"data: {len(dataset.train):,} examples, {splits}: {dataset.spec.describe()}",
     ]
     if start < train.steps:
-        first = f"; first samples after step {next_samples(start, train):,}" if model.samples else ""
-        lines.append(
-            f"steps {start + 1:,} to {train.steps:,} of {experiment.data.batch_size:,} examples; compiling now{first}"
-        )
+        steps = f"steps {start + 1:,} to {train.steps:,} of {experiment.data.batch_size:,} examples; compiling now"
+        seen = f"; first samples after step {next_samples(start, train):,}, in {out / 'report.html'}"
+        lines.append(steps + seen * model.samples)
     if start:
         lines.append(f"resuming '{out}' at step {start}")
     if dataset.unused:

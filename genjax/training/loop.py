@@ -41,6 +41,8 @@ from genjax.training.utilization import Utilization
 
 __all__ = ["REPORT_SECONDS", "run_loop", "train"]
 
+UNSAID = ("count", "_se", "_p10", "_p50", "_p90")  # ends of names of metrics that the report shows, but no line
+
 
 def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") -> dict[str, float]:
     """Trains an experiment in the run directory `out`, resuming it where it has checkpoints.
@@ -261,7 +263,7 @@ class _Session:
                 failure = error
             if self.lead and not failure:
                 self.writer.write(step, {f"validation/{name}": value for name, value in measured.items()})
-                words = "  ".join(f"{name} {value:.4g}" for name, value in measured.items() if "count" not in name)
+                words = "  ".join(f"{n} {value:.4g}" for n, value in measured.items() if not n.endswith(UNSAID))
                 self.progress.message(f"step {step}  validation  {words}")
                 if warning := collapse(measured):
                     self.progress.message(warning)
