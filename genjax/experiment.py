@@ -45,7 +45,7 @@ class Data:
 class EntryOptim:
     """One optimizer. The learning rate is a function of the global step, not of the number of updates."""
 
-    name: Literal["adam", "adamw", "sgd", "rmsprop", "muon"] = "adam"
+    name: Literal["adam", "adamw", "sgd", "rmsprop", "muon"] = "adam"  # of the update rule
     learning_rate: float = 1e-3  # the peak
     schedule: Literal["constant", "linear", "cosine", "inverse_sqrt"] = "constant"  # after warm-up
     schedule_steps: int | None = None  # where linear and cosine end; None = as `optim` has it, or train.steps
@@ -53,7 +53,7 @@ class EntryOptim:
     hold_steps: int = 0  # at the peak, before linear and cosine fall
     final_learning_rate: float = 0.0  # where linear and cosine end
     b1: float = 0.9  # adam, adamw, and what muon leaves to adam
-    b2: float = 0.999
+    b2: float = 0.999  # adam, adamw: of the mean of squares
     momentum: float = 0.0  # sgd
     decay: float = 0.99  # rmsprop: of the mean of squares
     eps: float = 1e-8  # added to the root of the mean of squares
@@ -66,7 +66,7 @@ class EntryOptim:
 class Optim(EntryOptim):
     """The optimizer of every entry but those named in `entries`."""
 
-    entries: dict[str, EntryOptim] = dataclasses.field(default_factory=dict)
+    entries: dict[str, EntryOptim] = dataclasses.field(default_factory=dict)  # by entry of the model: others for these
 
 
 @described
@@ -74,7 +74,7 @@ class Optim(EntryOptim):
 class Gradient:
     """How the gradient of a turn is made. "per_example" is the mechanism of DP-SGD (Abadi et al. 2016)."""
 
-    kind: Literal["plain", "per_example"] = "plain"
+    kind: Literal["plain", "per_example"] = "plain"  # per_example: of every example alone, clipped, with noise
     clip_norm: float = 1.0  # per_example: to which each example's gradient, over all entries of a turn, is cut
     noise_multiplier: float = 0.0  # per_example: standard deviation of the noise on their sum, in units of clip_norm
 
@@ -84,16 +84,16 @@ class Gradient:
 class Train:
     """How long, how precisely, and what is kept."""
 
-    steps: int = 1000
-    seed: int = 0
+    steps: int = 1000  # of training; one is one batch, and one update of each turn that is due
+    seed: int = 0  # of the first parameters, the order of the data and all noise
     log_every: int = 10  # steps between lines of metrics.jsonl
     eval_every: int = 500  # 0 = only at the end
     sample_every: int = 500  # 0 = only at the end
     checkpoint_every: int = 500  # 0 = only at the end
     keep: int = 2  # newest checkpoints kept, besides the best
     grad_accumulation: int = 1  # micro-batches a step
-    gradient: Gradient = Gradient()
-    backend: Literal["jit", "pmap"] = "jit"
+    gradient: Gradient = Gradient()  # plain, or DP-SGD's
+    backend: Literal["jit", "pmap"] = "jit"  # pmap: pure data parallelism
     precision: Literal["float32", "bfloat16"] = "float32"  # of compute; parameters stay float32
     ema_decay: float = 0.0  # of the parameters' moving average, used for evaluation and samples; 0 = off
     ema_ramp: Literal["tensorflow", "edm", "none"] = "tensorflow"  # how the decay begins; see engine/averages.py
@@ -114,8 +114,8 @@ class Mesh:
     fsdp: int = 1  # shards of parameters and optimizer state; the batch is split over data x fsdp
     tensor: int = 1  # Megatron's split of attention and MLP
     coordinator: str | None = None  # host:port of process 0; None = from the environment, or one process
-    num_processes: int | None = None
-    process_id: int | None = None
+    num_processes: int | None = None  # with a coordinator: how many there are
+    process_id: int | None = None  # with a coordinator: which of them this one is, from 0
 
 
 @described
@@ -124,7 +124,7 @@ class Task:
     """A further evaluation: of other data, or of another split. Its metrics are logged as TASK/METRIC."""
 
     data: Data | None = None  # None = the run's own
-    split: Literal["train", "validation", "test"] = "validation"
+    split: Literal["train", "validation", "test"] = "validation"  # of the data
     examples: int | None = None  # first examples of the split; None = all
     metrics: tuple[str, ...] = ()  # on samples, beside the model's own sums
 

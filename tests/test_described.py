@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 
 from genjax.described import described, fields_of
-from genjax.experiment import Data
+from genjax.experiment import Data, EntryOptim, Eval, Gradient, Mesh, Optim, Task, Train
 from genjax.models import GPT
 from genjax.registry import KINDS
 
@@ -46,6 +46,11 @@ def test_models_and_sections_of_an_experiment_are_described():
     assert "batch_size (int = 64): examples a step, over all devices" in Data.__doc__
     for cls in KINDS.values():
         assert all(f"  {field.name} (" in cls.__doc__ for field in dataclasses.fields(cls)), cls
+
+
+def test_every_flag_of_a_section_says_what_it_means():
+    sections = (Data, EntryOptim, Optim, Train, Gradient, Mesh, Eval, Task)
+    assert [(cls.__name__, field.name) for cls in sections for field in fields_of(cls) if not field.comment] == []
 
 
 def test_a_class_without_source_has_its_own_docstring():

@@ -39,8 +39,8 @@ class Classifier(Model):
     """
 
     network: ConvClassifier = ConvClassifier()  # noqa: RUF009, frozen
-    image_shape: tuple[int, int, int] | None = None
-    classes: int | None = None
+    image_shape: tuple[int, int, int] | None = None  # None = of the data
+    classes: int | None = None  # None = of the data
 
     best: ClassVar = ("accuracy", "max")
 

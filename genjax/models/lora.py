@@ -26,7 +26,7 @@ class LoRA(Adapted):
     which the paper's code has, is not there. Exports are of the base, its weights adapted.
     """
 
-    rank: int = 8
+    rank: int = 8  # of the update that each matrix learns
     alpha: float = 16.0  # the change is alpha / rank A B
     targets: str = r"kernel$"  # regular expression on paths such as blocks/attention/qkv/kernel
 

@@ -60,13 +60,13 @@ class DiTConfig(Denoiser):
     """The diffusion transformer (Peebles & Xie 2022, arXiv:2212.09748); by default DiT-S/2."""
 
     patch: int = 2  # pixels a token is wide
-    layers: int = 12
-    width: int = 384
-    heads: int = 6
+    layers: int = 12  # blocks
+    width: int = 384  # features of a token
+    heads: int = 6  # of attention; they divide the width
     dropout: float = 0.0  # of both residual branches; the released code has none
     remat: Remat = "none"  # what the backward pass recomputes
     unroll: int | None = None  # copies of the block a loop step runs; None = chosen for the platform
-    attention: Implementation = "auto"
+    attention: Implementation = "auto"  # auto: the fastest kernel of the platform
 
     rules: ClassVar = RULES
     reads: ClassVar = True

@@ -62,9 +62,9 @@ class GANConfig:
 class _Pair(GANConfig):
     """A generator and a discriminator of one style, each with a width and a normalization; see the subclasses."""
 
-    generator_width: int = 64
-    discriminator_width: int = 64
-    generator_norm: Kind = "batch"
+    generator_width: int = 64  # channels at the finest level; features of a dense layer
+    discriminator_width: int = 64  # likewise
+    generator_norm: Kind = "batch"  # of each layer but the last
     discriminator_norm: Kind = "batch"  # never "batch" with a penalty on the gradient of an example
 
     def __post_init__(self):

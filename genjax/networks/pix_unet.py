@@ -28,7 +28,7 @@ class PixUNet:
     """The defaults are the paper's for pictures of 256 x 256 pixels, which eight halvings bring to a single one."""
 
     width: int = 64  # channels of the first layer; they double with each halving, up to eight times as many
-    halvings: int = 8
+    halvings: int = 8  # of the resolution, on the way down
     norm: Kind = "instance"  # the paper: "batch", over the batch at hand, which held one image
     dropout: float = 0.5  # in the three innermost layers of the decoder: the paper's noise, in samples too
 

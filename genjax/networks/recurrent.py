@@ -35,9 +35,9 @@ class RecurrentConfig:
     """Hyper-parameters. AWD-LSTM on WikiText-2: the defaults, with the five kinds of dropout at .4 .25 .4 .1 .5."""
 
     cell: CellKind = "lstm"
-    layers: int = 3
+    layers: int = 3  # recurrent ones, one above the other
     width: int = 1150  # of the state; that of the last layer is the embedding's, where that is the head
-    embedding: int = 400
+    embedding: int = 400  # features of a token
     tied: bool = True  # the head is the embedding (Inan et al. 2017; Press & Wolf 2017)
     vocabulary: int | None = None  # None = the data's
     vocabulary_multiple: int = 128  # ids are padded to it, for the hardware's tiles

@@ -28,9 +28,9 @@ class ResNet:
     """The defaults are the paper's for pictures of 256 x 256 pixels; for 128 x 128 it has six blocks."""
 
     width: int = 64  # channels at full resolution; they double with each halving
-    halvings: int = 2
-    blocks: int = 9
-    norm: Kind = "instance"
+    halvings: int = 2  # of the resolution, before the blocks
+    blocks: int = 9  # residual blocks at the lowest resolution
+    norm: Kind = "instance"  # of each layer but the last
     dropout: float = 0.0  # inside the blocks: 0.5 is the noise of pix2pix where this is its generator
 
     def __post_init__(self):

@@ -40,7 +40,7 @@ class SongUNetConfig(Denoiser):
     multipliers: tuple[int, ...] = (2, 2, 2)  # of the channels, by level; each level halves the resolution
     blocks: int = 4  # residual blocks a level
     attention: tuple[int, ...] = (16,)  # resolutions (pixels) with self-attention, besides the middle
-    dropout: float = 0.13
+    dropout: float = 0.13  # share of features left out in training
     ncsn: bool = False  # NCSN++: Fourier features, smooth changes of resolution, the image fed in at every level
 
     augmentable: ClassVar = True

@@ -31,13 +31,13 @@ class StyleGAN2Config:
 
     latent: int = 512  # size of z
     style: int = 512  # size of w
-    mapping_layers: int = 8
+    mapping_layers: int = 8  # from z to w
     label_layers: int = 8  # of the mapping of a label, in a conditional discriminator
     mapping_rate: float = 0.01  # factor of the mapping's learning rate
-    channels: int = 32768
-    most_channels: int = 512
+    channels: int = 32768  # of the layer at resolution 1, were there one
+    most_channels: int = 512  # of any layer
     generator: Literal["skip", "residual"] = "skip"  # images add up over resolutions, or features do
-    discriminator: Literal["residual", "skip", "plain"] = "residual"
+    discriminator: Literal["residual", "skip", "plain"] = "residual"  # likewise
     group: int = 4  # images whose standard deviation the discriminator sees; 1 = off. The batch's size must allow it
     noise: bool = True  # added after every convolution of the generator
 

@@ -51,20 +51,20 @@ class Config:
     Marian: as Vaswani et al., with logit_bias=True.
     """
 
-    layers: int = 12
-    heads: int = 12
+    layers: int = 12  # blocks
+    heads: int = 12  # of attention
     kv_heads: int | None = None  # grouped-query attention (Ainslie et al. 2023); None = as many as heads
     head_size: int | None = None  # None = width / heads
-    width: int = 768
+    width: int = 768  # features of a token
     hidden: int | None = None  # of the MLP; None = 4 width
     context: int | None = None  # None = the data's
     vocabulary: int | None = None  # None = the data's
-    dropout: float = 0.0
+    dropout: float = 0.0  # share of features left out in training
     positions: Literal["learned", "sinusoidal", "rope", "relative"] = "learned"  # relative: a bias of the scores
-    rope_base: float = 10000.0
+    rope_base: float = 10000.0  # of the rotation's wavelengths
     window: int | None = None  # a position sees itself and the window - 1 before it; None = all before it
     qk_norm: bool = False  # RMSNorm of each head's queries and keys
-    norm: Literal["layer", "rms"] = "layer"
+    norm: Literal["layer", "rms"] = "layer"  # LayerNorm or RMSNorm
     eps: float = 1e-5  # of the norms
     order: Literal["pre", "post"] = "pre"  # norms before each part, or after each sum
     embedding_norm: bool = True  # with order "post", after the sum of the embeddings too
@@ -75,14 +75,14 @@ class Config:
     logit_scale: float = 1.0  # of the features that the head reads
     logit_bias: bool = False  # one for each id
     logit_softcap: float = 0.0  # c: logits become c tanh(logit / c) (Gemma 2, arXiv:2408.00118, section 2); 0 = off
-    bias: bool = True
+    bias: bool = True  # of dense layers and LayerNorm
     bottleneck: int = 0  # features of an adapter behind each part of a block (models.Adapters); 0 = none
     initializer: Literal["normal", "glorot"] = "normal"  # GPT-2's N(0, 0.02^2); or that of Vaswani et al.'s own code
     vocabulary_multiple: int = 128  # ids are padded to it, for the hardware's tiles and `tensor`
     remat: Remat = "none"  # recomputed: all but matrix products, or all
     unroll: int | None = None  # blocks compiled into one turn of the loop; None = chosen by platform
-    attention: Implementation = "auto"
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    attention: Implementation = "auto"  # auto: the fastest kernel of the platform
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None  # of compute; None = --train.precision
 
     def __post_init__(self):
         name = type(self).__name__

@@ -40,15 +40,15 @@ class UNetConfig(Denoiser):
     multipliers: tuple[int, ...] = (1, 2, 2, 2)  # of the channels, by level; each level halves the resolution
     blocks: int = 2  # residual blocks a level
     attention: tuple[int, ...] = (16,)  # resolutions (pixels) with self-attention
-    heads: int = 1
+    heads: int = 1  # of attention
     head_channels: int | None = None  # instead of heads
-    dropout: float = 0.0
+    dropout: float = 0.0  # share of features left out in training
     epsilon: float = 1e-5  # of the group norms: ADM's, as PyTorch's; TensorFlow's, and so DDPM's, is 1e-6
     ddpm_sinusoids: bool = False  # the noise level is embedded as in DDPM's code, not ADM's
     scale_shift: bool = False  # the noise level scales and shifts the normalized activations, instead of being added
     resample_blocks: bool = False  # resolution changes within residual blocks
     patch: int = 1  # side of the squares of pixels that full resolution takes as one; then `attention` counts squares
-    attention_implementation: Implementation = "auto"
+    attention_implementation: Implementation = "auto"  # auto: the fastest kernel of the platform
 
     reads: ClassVar = True
 

@@ -64,8 +64,8 @@ class Diffusion(Model):
     factor: int = 4  # super_resolution: how many times smaller the input is
     network: Denoiser = UNetConfig()  # noqa: RUF009, frozen
     likelihood_steps: int = 0  # evaluation: bits/dim by the probability-flow ODE in so many steps, from 20; 0 = none
-    image_shape: tuple[int, int, int] | None = None
-    classes: int | None = None
+    image_shape: tuple[int, int, int] | None = None  # None = of the data
+    classes: int | None = None  # None = of the data; used when conditional
 
     Options: ClassVar = DiffusionOptions
     measured: ClassVar = ("likelihood_steps",)

@@ -41,7 +41,7 @@ __all__ = ["GAN", "GANOptions"]
 class GANOptions(LabelOptions):
     """`truncation` scales the latent: below 1 the images are more typical and less varied."""
 
-    truncation: float = 1.0
+    truncation: float = 1.0  # below 1 more typical and less varied
 
     def __post_init__(self):
         if not 0 <= self.truncation < math.inf:
@@ -63,9 +63,10 @@ class GAN(Model):
     latent: int = 100  # size of z ~ N(0, 1); DCGAN's paper draws it uniformly
     spectral_norm: bool = False  # of the discriminator's kernels (SNGAN)
     generator_spectral_norm: bool = False  # of the generator's kernels, but for embeddings (BigGAN)
+
     # On the label: a projection discriminator, and the generator as the network has it; None = if there are labels.
     conditional: bool | None = False
-    objective: Literal["non-saturating", "least-squares", "hinge", "wasserstein"] = "non-saturating"
+    objective: Literal["non-saturating", "least-squares", "hinge", "wasserstein"] = "non-saturating"  # of both turns
     critic_steps: int = 1  # steps of the discriminator for one of the generator (WGAN: 5)
     clip: float = 0.0  # discriminator's weights are kept in [-clip, clip] (WGAN: 0.01); 0 = off
     gradient_penalty: float = 0.0  # lambda of WGAN-GP (10); 0 = off

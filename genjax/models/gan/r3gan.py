@@ -45,7 +45,7 @@ class R3GAN(Model):
     """
 
     network: GANConfig = R3GANConfig()  # noqa: RUF009, frozen
-    latent: int = 64
+    latent: int = 64  # size of z ~ N(0, 1)
     conditional: bool | None = False  # on the label; None = if there are labels
     gamma: float = 1.0  # of R1 and R2
     final_gamma: float | None = None  # at `gamma_steps`; None = a tenth of gamma

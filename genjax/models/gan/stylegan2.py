@@ -49,9 +49,9 @@ class StyleGAN2(Model):
     conditional: bool | None = False  # on the label; None = if there are labels
     mixing: float = 0.9  # share of the images made of two latents
     r1_gamma: float = 10.0  # 0 = off
-    r1_every: int = 16
+    r1_every: int = 16  # steps between R1 turns
     path_weight: float = 2.0  # 0 = off
-    path_every: int = 4
+    path_every: int = 4  # steps between turns of the path length
     path_decay: float = 0.01  # share of a new batch in the mean path length
     average_decay: float = 0.995  # of the average w
     augment: Augmentation | None = None  # ADA(), DiffAugment(), RampedAugment()

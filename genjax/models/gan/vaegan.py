@@ -49,8 +49,8 @@ class VAEGANOptions(VAEOptions):
     the class `add`, less that of the class `subtract`, whose images are taken then."""
 
     mode: Literal["prior", "reconstruct", "interpolate", "arithmetic"] = "prior"
-    add: int | None = None
-    subtract: int | None = None
+    add: int | None = None  # arithmetic: the label whose mean code is added
+    subtract: int | None = None  # arithmetic: the label whose mean code is taken away
 
     def conditions(self, model: "VAEGAN", given: Given, num: int) -> tuple[dict[str, np.ndarray], Self]:
         if self.label:
@@ -78,7 +78,7 @@ class VAEGAN(Model):
 
     encoder: AutoencoderConfig = ConvAutoencoder()  # noqa: RUF009, frozen
     network: GANConfig = DCGAN()  # noqa: RUF009, frozen
-    latent: int = 128
+    latent: int = 128  # size of z
     gamma: float = 1e-3  # of the reconstruction, against the adversarial term, in the generator's turn (section 3.1)
     layer: int = -1  # of the discriminator's hidden layers, whose features are compared
     image_shape: tuple[int, int, int] | None = None  # None = of the data

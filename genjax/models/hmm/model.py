@@ -43,7 +43,7 @@ class Chain(nn.Module):
 
     states: int
     emission: Emission
-    restarts: int = 1
+    restarts: int = 1  # chains learned side by side, of which the likeliest counts
 
     @nn.compact
     def __call__(self) -> Tree:
@@ -78,12 +78,12 @@ class HMM(Model):
     by side from starts of their own; the one that is likeliest on the latest batches is evaluated and sampled.
     """
 
-    states: int = 2
+    states: int = 2  # hidden ones
     emission: Emission = CategoricalEmission()  # noqa: RUF009, frozen
     learn: Literal["em", "gradient"] = "em"
     step_power: float = 0.0  # counts move by (1 + step)^-step_power: 0 = EM of each batch alone
     start: Literal["random", "kmeans"] = "random"  # kmeans: the first step is spent on it, over the first batch
-    restarts: int = 1
+    restarts: int = 1  # chains learned side by side, of which the likeliest counts
     pseudocount: float = 0.0  # added to the expected count of every first state and move
     length: int | None = None  # of a sampled sequence; None = the data's
     missing: bool | None = None  # whether the data says what was observed (its field `observed`); None = the data's

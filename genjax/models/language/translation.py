@@ -47,7 +47,7 @@ class Translation(transformer.Config, Model):
     """
 
     mlp: Activation = "relu"
-    label_smoothing: float = 0.1
+    label_smoothing: float = 0.1  # share of the target's probability that all words have
     end: int | None = None  # the id that closes a text; None = the data's
     start: int | None = None  # the id that a translation starts from; None = the one that closes a text
 

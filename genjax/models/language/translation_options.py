@@ -19,7 +19,7 @@ class TranslationOptions(TextsOptions):
 
     prompt: tuple[str, ...] = ()  # texts to translate
     path: Path | None = None  # a file of texts to translate, one a line; a .txt for --out then has one a line too
-    beams: int = 4
+    beams: int = 4  # of beam search; 1 = greedy
     length_penalty: float = 0.6  # alpha of section 6.1
     max_new_tokens: int | None = None  # None = as long as the data's targets may be
     attention: bool = False  # also a picture: which words of the source each word of the translation looks at

@@ -67,7 +67,7 @@ class Multiview(Model):
 
     posterior: Literal["poe", "moe", "mopoe"] = "mopoe"
     views: tuple[str, ...] = ()  # fields of the data; () = all that can be one
-    latent: int = 16
+    latent: int = 16  # dimensions of z
     beta: float = 1.0  # weight of the divergence
     rescale: bool = True  # the loss weighs likelihoods as if all views had as many numbers as the largest
     samples: int = 1  # K draws of each expert in training, for moe

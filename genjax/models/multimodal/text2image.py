@@ -67,8 +67,8 @@ class Text2Image(Diffusion):
     """
 
     text_layers: int = 2  # of the encoder of captions, and so on
-    text_width: int = 128
-    text_heads: int = 4
+    text_width: int = 128  # features of a word
+    text_heads: int = 4  # of the text's attention
     text: int | None = None  # tokens of a caption; None = the data's
     words: int | None = None  # ids that a caption may have; None = the data's
     end: int | None = None  # the id that closes a caption; None = the data's

@@ -68,14 +68,14 @@ class VAE(Judged):
 
     network: AutoencoderConfig = ConvAutoencoder()  # noqa: RUF009, frozen
     latent: int = 16  # dimensions of z, or its channels where it has a layout
-    likelihood: Likelihood = "bernoulli"
-    binarization: Binarization = "none"
+    likelihood: Likelihood = "bernoulli"  # p(x | z), as told above
+    binarization: Binarization = "none"  # of the images, for the Bernoulli likelihood
     beta: float = 1.0  # weight of the KL term (Higgins et al. 2017)
     kl_warmup_steps: int = 0  # step at which beta is reached, in a line from 0 at step 0 (Sonderby et al. 2016)
     conditional: bool | None = False  # p(x | z, label), q(z | x, label) (Sohn et al. 2015); None = if there are labels
     iwae_samples: int = 16  # K of the importance-weighted bound in validation
-    image_shape: tuple[int, int, int] | None = None
-    classes: int | None = None
+    image_shape: tuple[int, int, int] | None = None  # None = of the data
+    classes: int | None = None  # None = of the data; used when conditional
 
     Options: ClassVar = VAEOptions
     measured: ClassVar = ("iwae_samples",)

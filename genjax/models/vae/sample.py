@@ -23,7 +23,7 @@ class VAEOptions(LabelOptions):
     """prior: decode z ~ N(0, I). reconstruct: validation images, encoded and decoded.
     interpolate: each row of eight leads from one validation image to another."""
 
-    mode: Literal["prior", "reconstruct", "interpolate"] = "prior"
+    mode: Literal["prior", "reconstruct", "interpolate"] = "prior"  # new images, or of validation images
     temperature: float = 1.0  # scales the standard deviation of the prior
 
     def __post_init__(self):
