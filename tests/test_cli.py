@@ -144,6 +144,14 @@ def test_a_mistake_is_one_line_and_a_status(argv, status, words, tmp_path, monke
     assert len(lines) == 1 and words in lines[0]
 
 
+def test_a_misspelt_run_is_guessed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs" / "vae_digits").mkdir(parents=True)
+    (tmp_path / "runs" / "vae_digits" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert genjax("sample", "runs/vae_digit") == genjax("sample", "vae_digits") == 1
+    assert capsys.readouterr().err.count("did you mean runs/vae_digits?") == 2
+
+
 def test_mistakes_about_a_run(run, tmp_path, capsys):
     def line() -> str:
         return capsys.readouterr().err.strip().splitlines()[-1]

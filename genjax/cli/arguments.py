@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import difflib
 import itertools
 import sys
 import time
@@ -74,7 +75,10 @@ def run_argument(command: str, argv: list[str]) -> tuple[Path, list[str]]:
     """(run directory, the remaining arguments). A file named by --recipe has been executed."""
     run, rest = first_argument(command, "RUN", argv)
     if not Path(run).is_dir():
-        raise UserError(f"run directory '{run}' does not exist")
+        there = [str(config.parent) for config in Path("runs").glob("*/config.json")]
+        near = difflib.get_close_matches(run, there, n=3, cutoff=0.5)
+        hint = f": did you mean {' or '.join(near)}?" if near else ""
+        raise UserError(f"run directory '{run}' does not exist{hint}")
     from genjax.runtime.compilation import enable_cache
 
     enable_cache()

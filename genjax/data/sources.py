@@ -72,7 +72,7 @@ def _read(data: Data, tokenizer: Tokenizer | None) -> Dataset:
 def _at(data: Data, path: Path, tokenizer: Tokenizer | None) -> Dataset:
     try:
         if not path.is_dir() and not path.is_file():
-            raise UserError(f"--data.path {path}: no such file or folder")
+            raise UserError(f"--data.path {path}: no such file or folder: say where your data is by --data.path")
         read = readers.for_path(path, data.source) or (folders.folder if path.is_dir() else text.text_file)
         return read(data, path, tokenizer)
     except OSError as error:
