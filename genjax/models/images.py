@@ -43,9 +43,12 @@ def images_of(batch: Batch, name: str = "image") -> Array:
     """The images (B, H, W, C) of a batch, those of the field `name`, for `loss` and `evaluate`.
 
     Raises:
-      UserError: they are integers; or beyond [-1, 1], which shows outside of `jax.jit` only.
+      UserError: they are integers; channels come first, as in PyTorch; or they are beyond [-1, 1], which shows outside
+        of `jax.jit` only.
     """
     image = batch[name]
+    if image.ndim != 4 or (image.shape[1] in (1, 3) and image.shape[-1] > 4):
+        raise UserError(f"the batch's images have the shape {image.shape}: give (B, H, W, C), channels last")
     cure = "give float32 in [-1, 1], which is x / 127.5 - 1 of 8-bit pixels"
     if not jnp.issubdtype(image.dtype, jnp.floating):
         raise UserError(f"the batch's images are {image.dtype}: {cure}")

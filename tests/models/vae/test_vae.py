@@ -258,6 +258,8 @@ def test_what_loss_cannot_use_is_refused():
         refused(image=np.zeros((5, 4, 6, 1), np.uint8))
     with pytest.raises(UserError, match="images reach 255"):
         refused(image=np.full((5, 4, 6, 1), 255.0, np.float32))
+    with pytest.raises(UserError, match=r"shape \(5, 1, 4, 6\): give \(B, H, W, C\), channels last"):
+        refused(image=np.zeros((5, 1, 4, 6), np.float32))
     unlabelled = {name: value for name, value in batch().items() if name != "label"}
     with pytest.raises(UserError, match="a conditional VAE needs a label"):
         model.loss("elbo", params, {}, unlabelled, KEY, step=0, train=True)
