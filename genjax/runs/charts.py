@@ -8,13 +8,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-__all__ = ["ERROR", "find_curves", "interval", "intervals", "line_chart"]
+__all__ = ["DETAILS", "ERROR", "QUANTILES", "find_curves", "interval", "intervals", "line_chart"]
 
 COLORS = ("#3b82d6", "#e07b39", "#38a169", "#b45fc4", "#c99a1e", "#d64d62", "#2aa3a3", "#8a7a6a")
 INK = "#010203"  # stands for currentColor, which matplotlib does not know
 HOVERED = 60  # points of a line that say their values under the pointer
 POINTS = 600  # most points of a line: longer ones show the lowest and highest of each stretch
 ERROR = "_se"  # the end of a metric's name whose value is a standard error
+QUANTILES = ("_p10", "_p50", "_p90")  # ends of the names of values that share a chart
+DETAILS = ("count", ERROR, *QUANTILES)  # ends of the names of values that stand in charts alone: in no table or line
 NICE = [1, 2, 2.5, 5, 10]  # steps between ticks, times a power of ten
 
 

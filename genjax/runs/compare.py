@@ -7,7 +7,7 @@ from typing import Any
 
 from genjax.errors import UsageError
 from genjax.files import write_atomic
-from genjax.runs.charts import ERROR, find_curves, intervals, line_chart
+from genjax.runs.charts import DETAILS, find_curves, intervals, line_chart
 from genjax.runs.directory import read_config
 from genjax.runs.evaluations import read_evaluation
 from genjax.runs.metrics import read_metrics
@@ -85,7 +85,7 @@ def _table(curves: dict[str, dict]) -> list[dict]:
     wanted = dict.fromkeys(key for run in curves.values() for key in run if key.startswith("validation/"))
     rows = []
     for key in wanted:
-        if key.endswith(ERROR) and key.removesuffix(ERROR) in wanted:
+        if key.endswith(DETAILS):
             continue
         cells = []
         for run in curves.values():
@@ -94,20 +94,25 @@ def _table(curves: dict[str, dict]) -> list[dict]:
             ends = None if width is None else [value - float(width[-1]), value + float(width[-1])]
             cells.append({"value": value, "interval": ends})
         rows.append({"name": key.removeprefix("validation/"), "cells": cells})
-    return rows
+    return sorted(rows, key=_missing)
 
 
 def _evaluation(found: dict[str, dict]) -> list[dict]:
     """What `genjax eval` measured of the runs, with 95% intervals."""
     rows = []
-    for key in dict.fromkeys(key for run in found.values() for key in run):
+    for key in dict.fromkeys(key for run in found.values() for key in run if not key.endswith(DETAILS)):
         cells = []
         for run in found.values():
             value, error = run.get(key, {}).get("value"), run.get(key, {}).get("error")
             cells.append({"value": value, "interval": error and [value - 1.96 * error, value + 1.96 * error]})
         floors = {run[key]["floor"] for run in found.values() if key in run and run[key].get("floor") is not None}
         rows.append({"name": key, "cells": cells, "floor": floors.pop() if len(floors) == 1 else None})
-    return rows
+    return sorted(rows, key=_missing)
+
+
+def _missing(row: dict) -> int:
+    """How many runs lack it: what can be compared stands first."""
+    return sum(cell["value"] is None for cell in row["cells"])
 
 
 def _charts(curves: dict[str, dict]) -> list[dict]:
@@ -116,7 +121,7 @@ def _charts(curves: dict[str, dict]) -> list[dict]:
     for run in curves.values():
         for key in run:
             counts[key] = counts.get(key, 0) + 1
-    shared = [key for key, count in counts.items() if count > 1 and not key.endswith(("count", ERROR))]
+    shared = [key for key, count in counts.items() if count > 1 and not key.endswith(DETAILS)]
     charts = []
     for key in [*(k for k in shared if k.startswith("validation/")), *(k for k in shared if k.endswith("/loss"))]:
         series = {name: run[key] for name, run in curves.items() if key in run}

@@ -16,7 +16,7 @@ from genjax.memory import readable
 from genjax.metrics.definitions import define, value_of
 from genjax.metrics.diversity import collapse
 from genjax.runs.best import pick
-from genjax.runs.charts import ERROR, find_curves, interval, intervals, line_chart
+from genjax.runs.charts import DETAILS, ERROR, QUANTILES, find_curves, interval, intervals, line_chart
 from genjax.runs.evaluations import FOLDER, NEAREST, read_evaluation
 from genjax.runs.metrics import read_metrics
 from genjax.runs.pages import DATA, data_uri, flat, samples, show, style
@@ -26,7 +26,6 @@ __all__ = ["write_report"]
 IMAGE_BYTES = 1_900_000  # of all embedded samples together: the page stays under 3 MB
 SHEET_BYTES = 300_000  # of a sheet of nearest neighbours
 SHOWN = 6  # moments of training that samples are shown of
-QUANTILES = ("_p10", "_p50", "_p90")  # ends of the names of values that share a chart
 FEW = 9  # charts that share one section: three of them would leave most of the page empty
 NOTES = {  # what the charts of a section tell
     "Curves": "Light: each record of training; dark: their running mean. Where validation gets worse while training "
@@ -121,7 +120,7 @@ def _validation(curves: dict, best: tuple[str, str]) -> dict:
             "best": dict(zip(steps.tolist(), values.tolist())).get(best_step),
         }
         for name, (steps, values) in table.items()
-        if not (name.endswith("count") or (name.endswith(ERROR) and name.removesuffix(ERROR) in table))
+        if not name.endswith(DETAILS)
     ]
     return {
         "rows": rows,
@@ -135,7 +134,7 @@ def _evaluation(found: dict[str, dict]) -> dict:
     """The rows of `genjax eval`, and which columns any of them fills."""
     rows = []
     for name, row in found.items():
-        if name.endswith("count"):
+        if name.endswith(DETAILS):
             continue
         error, value = row.get("error"), row["value"]
         ends = None if error is None else [value - 1.96 * error, value + 1.96 * error]

@@ -22,6 +22,7 @@ from genjax.metrics.diversity import collapse
 from genjax.runs import checkpoint, posthoc_ema
 from genjax.runs import directory as runs
 from genjax.runs.best import best_of, pick
+from genjax.runs.charts import DETAILS
 from genjax.runs.check import check, resolve
 from genjax.runs.checkpoint import Checkpoints
 from genjax.runs.initialize import initialize_from, tokenizer_for
@@ -40,8 +41,6 @@ from genjax.training.schedule import due, samples_due, steps_of_call
 from genjax.training.utilization import Utilization
 
 __all__ = ["REPORT_SECONDS", "run_loop", "train"]
-
-UNSAID = ("count", "_se", "_p10", "_p50", "_p90")  # ends of names of metrics that the report shows, but no line
 
 
 def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") -> dict[str, float]:
@@ -263,7 +262,7 @@ class _Session:
                 failure = error
             if self.lead and not failure:
                 self.writer.write(step, {f"validation/{name}": value for name, value in measured.items()})
-                words = "  ".join(f"{n} {value:.4g}" for n, value in measured.items() if not n.endswith(UNSAID))
+                words = "  ".join(f"{n} {value:.4g}" for n, value in measured.items() if not n.endswith(DETAILS))
                 self.progress.message(f"step {step}  validation  {words}")
                 if warning := collapse(measured):
                     self.progress.message(warning)

@@ -56,6 +56,17 @@ def test_runs_of_different_systems_and_without_samples(tmp_path):
     assert differences({"x": configs["one"], "y": configs["one"]}) == []
 
 
+def test_what_can_be_compared_stands_first_and_counts_do_not(tmp_path):
+    first = make_run(tmp_path / "one", {}, [1.0], samples=False)
+    second = make_run(tmp_path / "two", {}, [1.0], samples=False)
+    for run, name in ((first, "validation/a"), (second, "validation/fake_p10")):
+        with (run / "metrics.jsonl").open("a") as lines:
+            lines.write(json.dumps({"step": 1, name: 1.0, "validation/count": 7}) + "\n")
+    page = write_comparison([first, second], tmp_path / "page.html").read_text()
+    table = page[page.index('id="metrics"') : page.index('id="differences"')]
+    assert re.findall(r'<th scope="row">(.*?)</th>', table) == ["fd9_x", "own_&lt;b&gt;", "a"]
+
+
 def test_what_cannot_be_compared_is_one_line(tmp_path):
     run = make_run(tmp_path / "run", {}, [1.0])
     for runs, kind, words in (
