@@ -73,9 +73,9 @@ def _number(label: int | str, field: Label) -> int:
         return field.names.index(label)
     if not isinstance(label, str) and 0 <= label < field.classes:
         return label
-    near = difflib.get_close_matches(str(label), field.names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     own = [name for name in field.names if not name.isdigit()]
+    near = difflib.get_close_matches(str(label), own, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
     named = f", or {', '.join(own[:20])}" if own else ""
     raise UsageError(f"--label {label}: {hint}the classes are 0 to {field.classes - 1}{named}")
 
