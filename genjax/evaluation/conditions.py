@@ -88,6 +88,8 @@ def conditions(
         own = tuple(name for name in made if name in spec.fields)
         if names := (*needs, *own):
             made = made | given.rows(names, num)
+    if not (paired or "label" in needs or getattr(model, "conditional", True)):
+        made.pop("label", None)  # samples of no class are not called by one, on sheets and in files
     count = min((len(array) for array in made.values()), default=num)
     return {"index": np.arange(count, dtype=np.int32)} | {name: array[:count] for name, array in made.items()}, options
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from genjax.runs.chains import chain_picture
 from genjax.runs.films import FILMS, film, require_encoder
 from genjax.runs.grids import beside, image_grid, png, recoded
 from genjax.runs.heat_maps import heat_maps
+from genjax.runs.legends import TRAJECTORY, legend, under
 from genjax.runs.sound import wav
 from genjax.spec import Field, Image, Label, States, Tokens
 
@@ -89,9 +90,12 @@ def save_outputs(
         return [write_atomic(path, film(frames, path.suffix))]
     grids = {}
     for file, names in files.items():
-        grids[file] = image_grid(beside([arrays[name] for name in names]), layout.columns, captions)
+        grid = image_grid(beside([arrays[name] for name in names]), layout.columns, captions)
+        grids[file] = under(grid, legend([_title(name, names) for name in names], given, fields))
     if (frames_NKHWC := outputs.get("trajectory")) is not None:
-        grids[path.with_name(f"{path.stem}-trajectory{path.suffix}")] = image_grid(frames_NKHWC[:STRIPS], columns=1)
+        grids[path.with_name(f"{path.stem}-trajectory{path.suffix}")] = under(
+            image_grid(frames_NKHWC[:STRIPS], columns=1), TRAJECTORY
+        )
     return [write_atomic(file, recoded(png(grid), file.suffix)) for file, grid in grids.items()]
 
 
@@ -177,10 +181,10 @@ def _sheet(texts: dict[str, list[str]]) -> str:
     return "".join(f"{f'──── {i} of {len(rows)} ':─<40}\n{body}" for i, body in enumerate(bodies, 1))
 
 
-def _title(name: str, texts: Mapping[str, list[str]]) -> str:
+def _title(name: str, others: Container[str]) -> str:
     """The field's name; of a condition, with a word that tells it from what was made."""
     field = name.removeprefix(GIVEN)
-    return f"{field} of the data" if field != name and field in texts else field
+    return f"{field} of the data" if field != name and field in others else field
 
 
 def _lines(texts: dict[str, list[str]]) -> str:

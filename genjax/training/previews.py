@@ -65,7 +65,8 @@ class Previews:
             rows = rows[_in_turn(batch["label"][rows])]
         arrays = {key: batch[key][rows[:count]] for name, kind in fields.items() for key in kind.arrays(name)}
         beside = Layout(tuple(fields), layout.columns)
-        return save_samples(folder / DATA, arrays, fields, layout=beside, tokenizer=self.tokenizer)
+        given = {"label": batch["label"][rows[:count]]} if "label" in spec.fields else {}
+        return save_samples(folder / DATA, arrays, spec.fields | fields, given, beside, self.tokenizer)
 
 
 def _in_turn(label_N: np.ndarray) -> np.ndarray:

@@ -21,6 +21,11 @@ def test_labels_are_chosen_in_turn_and_leave_the_options():
     assert given["label"].tolist() == [0, 1, 2, 0]
 
 
+def test_samples_of_a_model_without_labels_have_none():
+    given, _ = conditions(Painter(conditional=False), PaintOptions(), PICTURES, None, None, 4)
+    assert list(given) == ["index"]
+
+
 def test_options_are_checked():
     named = DataSpec({**PICTURES.fields, "label": Label(3, ("cat", "dog", "owl"))})
     given, _ = conditions(Painter(), PaintOptions(label=("owl", 1)), named, None, None, 2)

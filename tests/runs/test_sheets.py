@@ -70,7 +70,9 @@ def test_pictures_stand_beside_what_they_were_made_from(tmp_path):
     layout = Layout(beside=("given.image", "image"), columns=4)
     (path,) = save_samples(tmp_path / "pairs", outputs, {"image": IMAGE}, given, layout)
     interleaved = np.stack([given["image"], outputs["image"]], axis=1).reshape(6, 8, 8, 1)
-    np.testing.assert_array_equal(pixels(path), image_grid(interleaved, columns=6))
+    plain = image_grid(interleaved, columns=6)
+    np.testing.assert_array_equal(pixels(path)[: len(plain)], plain)
+    assert pixels(path)[len(plain) :].min() < 64  # and say which is which
 
 
 def test_pictures_of_other_sizes_and_channels_go_together():
@@ -184,7 +186,8 @@ def test_a_trajectory_is_a_strip_for_each_of_the_first_samples(tmp_path):
     frames = np.linspace(-1, 1, 10 * 4, dtype=np.float32).reshape(10, 4, 1, 1, 1) * np.ones((8, 8, 1), np.float32)
     paths = save_samples(tmp_path / "5", {"image": frames[:, -1], "trajectory": frames}, {"image": IMAGE})
     assert [path.name for path in paths] == ["5.png", "5-trajectory.png"]
-    np.testing.assert_array_equal(pixels(paths[1]), image_grid(frames[:8].reshape(32, 8, 8, 1), columns=4))
+    strips = image_grid(frames[:8].reshape(32, 8, 8, 1), columns=4)
+    np.testing.assert_array_equal(pixels(paths[1])[: len(strips)], strips)
 
 
 def test_the_suffix_chooses_the_format(tmp_path):
