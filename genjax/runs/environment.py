@@ -1,6 +1,8 @@
 """Versions, devices and commit: what a number has to be quoted with."""
 
+import contextlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
@@ -25,8 +27,19 @@ def environment() -> dict:
         "device_kind": devices[0].device_kind,
         "processes": jax.process_count(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
         "commit": commit(),
     }
+
+
+def _processor() -> str:
+    """The cores that this process may use, and their name where the system tells it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    name = platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{cores} x {name}" if name else f"{cores} cores"
 
 
 def _version(package: str) -> str | None:

@@ -78,6 +78,7 @@ def gan_records():
 
 def test_a_gan_run_shows_every_turn(tmp_path):
     environment = {"jax": "0.10.2", "devices": ["a", "b"], "device_kind": "cpu", "compile_seconds": 6.25}
+    environment["processor"] = "2 x AMD EPYC"
     run = make_run(tmp_path / "run", gan_records(), environment=environment)
     text = page(run, best=("frechet", "min"))
     drawn = charts(text)
@@ -101,7 +102,7 @@ def test_a_gan_run_shows_every_turn(tmp_path):
     assert "steps/s" in drawn["Speed"][0]
     assert "1 value not finite" in drawn["generator/loss"][2]
     assert "not finite" not in drawn["discriminator/loss"][2]
-    for fact in ("gan_digits", "400 of 400", "1280", "20 steps/s", "6.25 s", "2 × cpu", "0.10.2"):
+    for fact in ("gan_digits", "400 of 400", "1280", "20 steps/s", "6.25 s", "2 × cpu", "2 x AMD EPYC", "0.10.2"):
         assert fact in text
     for name, value in (
         ("norm.eps", "1e-06"),
