@@ -190,16 +190,11 @@ def test_mistakes_about_a_run(run, tmp_path, capsys):
 
 
 def test_a_better_older_checkpoint_is_told_of(run, tmp_path, monkeypatch, capsys):
-    find = checkpoint.find
-    for step, told in (
-        (1, "genjax: step 2 is used; by validation elbo step 1 was better: --checkpoint best\n"),
-        (2, ""),
-    ):
-        monkeypatch.setattr(
-            checkpoint, "find", lambda run, which, best: step if which == "best" else find(run, which, best)
-        )
+    told = "genjax: step 2 is used (-31); by validation elbo step 1 was better (-20.5): --checkpoint best\n"
+    for scores, words in (({1: -20.5, 2: -31.0}, told), ({1: -31.0, 2: -20.5}, ""), ({}, "")):
+        monkeypatch.setattr(checkpoint, "scores", lambda run, metric, scores=scores: scores)
         assert genjax("sample", run, "--num", "4", "--out", tmp_path / "x.npz") == 0
-        assert capsys.readouterr().err == told
+        assert capsys.readouterr().err == words
 
 
 def test_real_pictures_stand_beside_the_samples(run):

@@ -116,15 +116,16 @@ def open_run(run: Path, args: RunArgs, **changes) -> "OpenRun":
 def _tell_of_better(run: Path, opened: "OpenRun") -> None:
     """Says where an older checkpoint was better on the validation split than the one that is used."""
     from genjax.runs.best import best_of
-    from genjax.runs.checkpoint import find
+    from genjax.runs.checkpoint import find, scores
 
-    best = best_of(opened.engine.experiment)
+    best, used = best_of(opened.engine.experiment), int(opened.state.step)
     with contextlib.suppress(UserError):  # nothing was measured
-        step = find(run, "best", best)
-        if step != int(opened.state.step):
+        step, scored = find(run, "best", best), scores(run, best[0])
+        if step != used:
+            here = f" ({scored[used]:.4g})" if used in scored else ""
             print(
-                f"genjax: step {int(opened.state.step)} is used; by validation {best[0]} step {step} was better: "
-                "--checkpoint best",
+                f"genjax: step {used} is used{here}; by validation {best[0]} step {step} was better "
+                f"({scored[step]:.4g}): --checkpoint best",
                 file=sys.stderr,
             )
 

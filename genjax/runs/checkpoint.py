@@ -24,7 +24,7 @@ from genjax.runs import checks
 from genjax.runs.best import pick
 from genjax.runtime import distributed
 
-__all__ = ["FOLDER", "Checkpoints", "find", "log", "restore", "steps"]
+__all__ = ["FOLDER", "Checkpoints", "find", "log", "restore", "scores", "steps"]
 
 FOLDER = "checkpoints"
 UNREADABLE = ".unreadable"  # the ending of checkpoints that were set aside; Orbax passes over them
@@ -52,15 +52,19 @@ def find(run: Path, which: str, best: tuple[str, str]) -> int | None:
         return None
     metric, direction = best
     if which == "best":
-        measured = {step: _metrics(run, step) or {} for step in there}
-        scores = {step: pick(metrics, metric) for step, metrics in measured.items()}
-        scored = [(score, step) for step, score in scores.items() if score is not None]
+        scored = scores(run, metric)
         if not scored:
             raise UserError(f"no checkpoint in '{run / FOLDER}' has a measured {metric}: use latest")
-        return (min if direction == "min" else max)(scored)[1]
+        return (min if direction == "min" else max)(scored, key=lambda step: (scored[step], step))
     if which.isdecimal() and int(which) in there:
         return int(which)
     raise UserError(f"there is no checkpoint '{which}': there are latest, best, {str(there)[1:-1]}")
+
+
+def scores(run: Path, metric: str) -> dict[int, float]:
+    """Step -> the validation metric of its checkpoint, of those that were measured."""
+    found = {step: pick(_metrics(run, step) or {}, metric) for step in steps(run)}
+    return {step: score for step, score in found.items() if score is not None}
 
 
 def restore(
