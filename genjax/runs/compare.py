@@ -116,7 +116,10 @@ def _missing(row: dict) -> int:
 
 
 def _charts(curves: dict[str, dict]) -> list[dict]:
-    """One chart for every metric that more than one run has: validation first, then the losses of turns."""
+    """One chart for every metric that more than one run has: validation first, then the losses of turns.
+
+    Single values are no curves: the table has them.
+    """
     counts: dict[str, int] = {}
     for run in curves.values():
         for key in run:
@@ -125,6 +128,8 @@ def _charts(curves: dict[str, dict]) -> list[dict]:
     charts = []
     for key in [*(k for k in shared if k.startswith("validation/")), *(k for k in shared if k.endswith("/loss"))]:
         series = {name: run[key] for name, run in curves.items() if key in run}
+        if all(len(steps) == 1 for steps, _ in series.values()):
+            continue
         until = max(int(steps[-1]) for steps, _ in series.values())
         bands = {name: widths[key] for name, run in curves.items() if key in (widths := intervals(run))}
         raw = key.startswith("validation/")
