@@ -29,4 +29,7 @@ def steps_of_call(step: int, train: Train) -> int:
 
 
 def _early(train: Train) -> list[int]:
-    return [train.sample_every // part for part in EARLY if train.sample_every >= part]
+    """In whole calls, since each size of a call is a program to compile."""
+    call, every = train.steps_per_call, train.sample_every
+    steps = [max(every // part // call, 1) * call for part in EARLY if every >= part]
+    return [step for step in steps if step < every]
