@@ -40,7 +40,8 @@ COLUMNS = (
     *("compute, HBM, sent (ms)", "bound by"),
 )
 TABLE = "| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|\n"
-FIXED = (
+OTHERS = (
+    "dit_xl2_imagenet256@v5e:16x16 --data.batch-size 4096 --mesh.data 16 --mesh.fsdp 16",
     "gpt_7b@v5p:8x8x8 --data.batch-size 1024",
     "gpt_7b@v5p:8x8x8 --data.batch-size 1024 --mesh.data 8 --mesh.fsdp 64",
 )
@@ -51,10 +52,11 @@ the chips. "Sent" is what a chip sends in a step. Times are bounds by roofline; 
 
 {TABLE}"""
 BELOW = f"""
-## One batch on more chips
+## Other meshes
 
-Where the batch stays, bytes sent weigh more: as the recipe splits the weights, and with each of them split over fewer
-chips.
+The width of DiT-XL/2, 1152, is no multiple of 256: over as many chips most of its weights are not split, and a chip
+does not hold them; split over 16, with 16 copies, it does. Where the batch of a GPT stays and the slice grows, bytes
+sent weigh more: as the recipe splits the weights, and with each of them split over fewer chips.
 
 {TABLE}"""
 
@@ -71,7 +73,7 @@ def missing(kept: dict[str, dict]) -> list[str]:
         for slice in pod.slices
         if of(kept, pod, slice) is None
     ]
-    return growing + [argument for argument in FIXED if argument not in kept]
+    return growing + [argument for argument in OTHERS if argument not in kept]
 
 
 def of(kept: dict[str, dict], pod: Pod, slice: str) -> dict | None:
@@ -84,20 +86,24 @@ def of(kept: dict[str, dict], pod: Pod, slice: str) -> dict | None:
 
 
 def row(plan: dict) -> str:
-    times = plan["roofline_ms"]
+    times, total = plan["roofline_ms"], plan["memory_bytes"]["total"]
+    counted = ["-"] * 5  # of what does not fit XLA counts nothing
+    if times:
+        counted = [
+            f"{plan['flops_per_device'] / 1e12:.3g}",
+            f"{plan['bytes_accessed_per_device'] / 1e9:.3g} GB",
+            f"{plan['collective_bytes_per_device'] / 1e9:.3g} GB",
+            ", ".join(f"{times[name]:.3g}" for name in ("compute", "hbm", "collectives")),
+            max(times, key=times.get),
+        ]
     cells = [
         f"`{plan['recipe']}`",
         plan["topology"],
         str(plan["num_devices"]),
         " x ".join(map(str, plan["mesh"].values())),
         f"{plan['batch_size']:,}",
-        f"{plan['memory_bytes']['total'] / 2**30:.1f} GiB of {plan['hbm_bytes'] / 2**30:.0f}"
-        + ("" if plan["fits"] else ": does not fit"),
-        f"{plan['flops_per_device'] / 1e12:.3g}",
-        f"{plan['bytes_accessed_per_device'] / 1e9:.3g} GB",
-        f"{plan['collective_bytes_per_device'] / 1e9:.3g} GB",
-        ", ".join(f"{times[name]:.3g}" for name in ("compute", "hbm", "collectives")),
-        max(times, key=times.get),
+        f"{total / 2**30:.1f} GiB of {plan['hbm_bytes'] / 2**30:.0f}" + ("" if plan["fits"] else ": does not fit"),
+        *counted,
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -114,6 +120,7 @@ def plot(grown: dict[str, list[dict]]) -> None:
     )
     names = {"compute": "compute", "hbm": "HBM", "collectives": "bytes sent"}
     for panel, (recipe, found) in zip(panels.flat, grown.items()):
+        found = [plan for plan in found if plan["roofline_ms"]]
         sizes = [plan["num_devices"] for plan in found]
         for name, label in names.items():
             panel.loglog(sizes, [plan["roofline_ms"][name] for plan in found], marker="o", label=label)
@@ -134,10 +141,10 @@ def main() -> None:
     kept = plans.add(missing(plans.kept())) if args.plan else plans.kept()
     grown = {pod.recipe: [plan for slice in pod.slices if (plan := of(kept, pod, slice))] for pod in PODS}
     grown = {recipe: found for recipe, found in grown.items() if found}
-    fixed = [kept[argument] for argument in FIXED if argument in kept]
+    others = [kept[argument] for argument in OTHERS if argument in kept]
     OUT.mkdir(exist_ok=True)
     table = HEAD + "\n".join(row(plan) for found in grown.values() for plan in found) + "\n"
-    (OUT / "pods.md").write_text(table + BELOW + "\n".join(map(row, fixed)) + "\n")
+    (OUT / "pods.md").write_text(table + BELOW + "\n".join(map(row, others)) + "\n")
     plot(grown)
 
 
