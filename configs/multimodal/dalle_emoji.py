@@ -25,9 +25,9 @@ experiment = Experiment(
         image_size=32,
         tokenizer="bpe:512",
         context=24,
-        batch_size=32,
+        batch_size=16,
     ),
-    optim=Optim(name="adamw", learning_rate=2e-3, schedule="cosine", warmup_steps=100, weight_decay=0.1, clip_norm=1.0),
-    train=Train(steps=600, eval_every=300, sample_every=300, checkpoint_every=300),
+    optim=Optim(name="adamw", learning_rate=1e-3, schedule="cosine", warmup_steps=100, weight_decay=0.1, clip_norm=1.0),
+    train=Train(steps=1200, eval_every=400, sample_every=600, checkpoint_every=600),
     eval=Eval(grid=36),
 )
