@@ -1,6 +1,7 @@
 """What a recipe would train: every parameter with its sharding, memory a device, FLOPs a step."""
 
 import math
+from collections.abc import Iterator
 
 import jax
 
@@ -16,10 +17,11 @@ from genjax.runtime.mesh import parameter_path
 __all__ = ["describe"]
 
 
-def describe(experiment: Experiment) -> str:
-    """A table of the parameters, and what the state and a step cost. Compiles the step, trains nothing.
+def describe(experiment: Experiment) -> Iterator[str]:
+    """The lines of a table of the parameters, and of what the state and a step cost; nothing is trained.
 
-    The data is opened only where the recipe does not tell its shapes.
+    The last lines wait for the step's compilation, which takes minutes where it is large. The data is opened only
+    where the recipe does not tell its shapes.
     """
     spec = spec_without_data(experiment)
     experiment = resolve(experiment, spec)
@@ -28,18 +30,18 @@ def describe(experiment: Experiment) -> str:
     rows = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
         rows.append((parameter_path(path), str(leaf.shape), str(leaf.dtype), _spec(leaf.sharding), _bytes(leaf)))
-    lines = [
+    yield (
         f"{type(experiment.model).__name__}, {parameter_count(state.params):,} parameters, "
         f"mesh {' x '.join(f'{axis} {size}' for axis, size in engine.mesh.shape.items())} "
-        f"({engine.mesh.devices.flat[0].device_kind}), backend {experiment.train.backend}",
-        "",
-        *_table([("parameter", "shape", "dtype", "sharding", "bytes a device"), *rows]),
-        "",
-    ]
+        f"({engine.mesh.devices.flat[0].device_kind}), backend {experiment.train.backend}"
+    )
+    yield ""
+    yield from _table([("parameter", "shape", "dtype", "sharding", "bytes a device"), *rows])
+    yield ""
     for entry, tree in state.params.items():
         by_update = "trained by update" if entry in trained_entries(experiment) else "frozen"
         trained = "trained" if entry in state.opt_state else by_update
-        lines.append(f"{entry}: {parameter_count(tree):,} parameters, {trained}")
+        yield f"{entry}: {parameter_count(tree):,} parameters, {trained}"
     parts = {
         "parameters": state.params,
         "optimizer": state.opt_state,
@@ -47,14 +49,12 @@ def describe(experiment: Experiment) -> str:
         "model state": state.model_state,
     }
     sizes = {name: sum(_bytes(leaf) for leaf in jax.tree.leaves(tree)) for name, tree in parts.items()}
-    lines.append("bytes a device: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
-    lines += _flops(engine, spec.random_batch(experiment.data.batch_size))
-    return "\n".join(lines)
+    yield "bytes a device: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    yield from _flops(engine, spec.random_batch(experiment.data.batch_size))
 
 
-def _flops(engine: Engine, batch: dict) -> list[str]:
+def _flops(engine: Engine, batch: dict) -> Iterator[str]:
     """For each combination of turns: what the mathematics needs, and what XLA counts in the compiled program."""
-    lines = []
     for due in dict.fromkeys(turn_period(engine.experiment)):
         if not due:
             continue
@@ -62,11 +62,10 @@ def _flops(engine: Engine, batch: dict) -> list[str]:
             lowered = engine.compile_steps((due,)).lower(engine.abstract_state, (engine.put(batch),))
             cost = lowered.compile().cost_analysis()
         needed, counted = step_flops(engine.experiment, engine.spec, due), cost.get("flops", 0.0)
-        lines.append(
+        yield (
             f"step with {', '.join(due)}: {needed:,.0f} FLOPs of products and convolutions; "
             f"{counted:,.0f} FLOPs a device (XLA's count of everything)"
         )
-    return lines
 
 
 def _bytes(leaf: jax.ShapeDtypeStruct) -> int:

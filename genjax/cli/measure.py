@@ -20,7 +20,8 @@ def inspect(argv: list[str]) -> None:
     recipe, experiment, rest = recipe_argument("inspect", argv)
     from genjax.bench.inspect import describe
 
-    print(describe(parse(f"inspect {recipe}", type(experiment), experiment, rest)))
+    for line in describe(parse(f"inspect {recipe}", type(experiment), experiment, rest)):
+        print(line, flush=True)
 
 
 def bench(argv: list[str]) -> None:
