@@ -56,7 +56,7 @@ class Restored:
         if not self.model.samples:
             raise UsageError(f"{type(self.model).__name__} makes no samples")
         known = {field.name: field.default for field in dataclasses.fields(self.model.Options)}
-        if unknown := sorted(set(options) - known):
+        if unknown := sorted(options.keys() - known.keys()):
             raise UsageError(
                 f"{type(self.model).__name__} has no option {unknown[0]}: it has {', '.join(sorted(known))}"
             )
