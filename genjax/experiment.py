@@ -88,7 +88,7 @@ class Train:
     seed: int = 0  # of the first parameters, the order of the data and all noise
     log_every: int = 10  # steps between lines of metrics.jsonl
     eval_every: int = 500  # 0 = only at the end
-    sample_every: int = 500  # 0 = only at the end
+    sample_every: int = 500  # early ones after a 64th and an eighth of it; 0 = only at the end
     checkpoint_every: int = 500  # 0 = only at the end
     keep: int = 2  # newest checkpoints kept, besides the best
     grad_accumulation: int = 1  # micro-batches a step
