@@ -23,7 +23,7 @@ Given a view the others are recognized at a glance, handwriting as the blurred m
 half of the samples mix digits: the known weakness of these models.
 
 Beside the package multivae 1.0.3, with the same networks, likelihoods, optimizer and batches, 1,000 steps
-(`python benchmarks/beside.py mopoe --seeds 0 1 2 --steps 1000`, and so `mvae` and `mmvae`; 33 to 39 s of CPU time a seed
+(`python benchmarks/beside.py mopoe --seeds 0 1 2 --steps 1000`, `mvae` and `mmvae` alike; 33 to 39 s of CPU time a seed
 and side, 2 cores, AMD EPYC, jax 0.10.2, 2026-11-27). MoPoE has this recipe's beta of 5, MVAE 1, and MMVAE 1, because
 multivae's has none. Shares in percent, means of three seeds: genjax's, multivae's, and the difference with its 95%
 interval.
