@@ -30,6 +30,11 @@ def read_folder(folder: Path, model: Model) -> Params:
       UserError: it is missing or damaged, of an architecture or with fields that the model does not have, lacks a
         tensor or has one too many; a tokenizer with more ids than its embedding has rows.
     """
+    if not folder.is_dir():
+        raise UserError(
+            f"--train.init-from hf:{folder}: no such folder, and nothing is downloaded: put there what "
+            "`save_pretrained` writes, or a model's files from huggingface.co"
+        )
     config = read_json(folder / CONFIG)
     family = _family(config, model, folder)
     try:

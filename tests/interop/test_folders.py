@@ -140,6 +140,11 @@ def test_another_architecture_is_one_line(tmp_path, values, message):
     assert str(error.value).startswith(f"--train.init-from hf:{tmp_path}: ") and "\n" not in str(error.value)
 
 
+def test_a_name_of_the_hub_is_no_folder(tmp_path):
+    with pytest.raises(UserError, match=r"hf:.*gpt2: no such folder, and nothing is downloaded"):
+        read_folder(tmp_path / "gpt2", GPT(layers=1, heads=2, width=16))
+
+
 def test_tensors_that_are_missing_or_too_many_are_named(tmp_path):
     from safetensors.numpy import load_file, save_file
 
