@@ -41,7 +41,10 @@ def once_resolved(init: Callable) -> Callable:
 
 def _require_choices(owner: Any) -> None:
     """Raises UsageError where a Literal of the dataclass, or of one that it holds, is another word."""
-    hints = get_type_hints(type(owner))
+    try:
+        hints = get_type_hints(type(owner))
+    except NameError:  # a class whose annotations name what only a function knows
+        return
     for field in dataclasses.fields(owner):
         value, hint = getattr(owner, field.name), hints[field.name]
         if dataclasses.is_dataclass(value):

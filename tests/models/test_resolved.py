@@ -1,5 +1,7 @@
 """Models that do not know their data yet, or hold a word that means nothing."""
 
+import dataclasses
+
 import jax
 import pytest
 import systems
@@ -36,3 +38,9 @@ def test_fields_that_stay_open_are_no_mistake():
 def test_a_misspelt_word_is_refused(model, words):
     with pytest.raises(UsageError, match=words):
         model.resolve(systems.IMAGES).init(jax.random.key(0), systems.IMAGES)
+
+
+def test_annotations_that_cannot_be_read_forbid_nothing():
+    local = dataclasses.make_dataclass("Local", [("kind", "Unknown", "x")], bases=(VAE,), frozen=True, kw_only=True)
+    model = local(latent=2).resolve(systems.IMAGES)
+    assert model.init(jax.random.key(0), systems.IMAGES)[0]
