@@ -10,7 +10,8 @@ beside it, is right in 79.3%, macro F1 78.3%. "Königreich Schweden" is German (
 (0.967); "Algerien" is German too, and taken for French (0.70).
 
 On the way from 69.8%, with AdamW, letters and learned positions in rows of 48: rotated positions, Glorot's initializer
-and buckets 72.8% in a third of the time, Muon 74.0%, pieces of words 77.8% (one seed each).
+and buckets 72.8% in a third of the time, Muon 74.0%, pieces of words 77.8%; dropout of 0.3, 77.2% after 1,500 steps
+(one seed each).
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
