@@ -21,6 +21,9 @@ The best of 8 pictures of `dalle_digits`, as this model ranks them, on the same 
     guidance   as drawn               best of 8
         1      78.7% (75.5 to 81.8)   98.5% (97.4 to 99.6)
         2      97.0% (95.5 to 98.5)   99.7% (99.2 to 100)
+
+Planned for four TPUs (`genjax plan crossmodal_digits --topology v5e:2x2 --quick`, jax 0.10.2, 2026-11-27): 107.6 MiB a
+device, at least 0.459 ms a step.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
