@@ -99,6 +99,8 @@ def plan(
     compiled, message = compile_step(engine, quick=quick)
     seconds = time.perf_counter() - start
     memory = memory_bytes(compiled) if compiled else exhausted_bytes(message)
+    done = compiled is not None  # then its temporaries fit; XLA does not add the arguments
+    fits = done and (chip is None or memory["total"] <= chip.hbm_bytes)
     result = {
         "recipe": recipe,
         "topology": topology,
@@ -109,7 +111,7 @@ def plan(
         "batch_size": experiment.data.batch_size,
         "grad_accumulation": experiment.train.grad_accumulation,
         "remat": getattr(experiment.model.stack, "remat", None),
-        "fits": compiled is not None,
+        "fits": fits,
         "memory_bytes": memory,
         "hbm_bytes": chip and chip.hbm_bytes,
         "compile_seconds": seconds,
@@ -118,8 +120,9 @@ def plan(
     }
     cost = cost_of(engine, compiled) if compiled and quick and _without_loops(experiment) else None
     del compiled
-    say(f"compiled in {seconds:.0f} s: {'it fits, counting what it does' if result['fits'] else 'it does not fit'}")
-    if result["fits"] and cost is None:
+    what = "it fits" if fits else "it does not fit"
+    say(f"compiled in {seconds:.0f} s: {what}{', counting what it does' if done and cost is None else ''}")
+    if done and cost is None:
         cost = count(experiment, spec, chips)
     return result | estimate(cost, chip, engine, len(chips))
 

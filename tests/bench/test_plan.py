@@ -192,6 +192,15 @@ def test_pmap_is_refused():
         plan.plan("tiny", experiment, "v5e:2x4")
 
 
+@pytest.mark.parametrize("hbm", [2**10, 2**40])
+def test_what_compiles_and_is_larger_than_the_memory_does_not_fit(monkeypatch, hbm):
+    monkeypatch.setattr(plan, "topology_devices", lambda topology: jax.devices())
+    monkeypatch.setattr(devices, "find", lambda kind: devices.Device(1e12, hbm, 1e9, 1e9))
+    result = plan.plan("vae", systems.TINY["vae"], "v5e:2x4", quick=True)
+    assert result["fits"] == (result["memory_bytes"]["total"] < hbm) == (hbm > 2**10)
+    assert result["flops_per_device"] > 0
+
+
 FIELDS = {
     "recipe", "topology", "device_kind", "num_devices", "mesh", "fits", "memory_bytes", "hbm_bytes", "flops_per_device",
     "bytes_accessed_per_device", "collective_bytes_per_device", "compile_seconds", "estimated_step_ms", "estimated_mfu",
