@@ -29,7 +29,7 @@ class Pod(NamedTuple):
 V5E, V5P = ("v5e:4x4", "v5e:8x8", "v5e:16x16"), ("v5p:2x2x4", "v5p:4x4x4", "v5p:4x8x8", "v5p:8x8x8")
 PODS = (
     Pod("gpt_7b", V5P, 16),
-    # 12 bytes a weight, 2.1 TB, and the gradients: fewer chips do not hold them.
+    # 12 bytes a weight are 2.1 TB: fewer chips than 128 do not hold them, and 128 not the rest.
     Pod("gpt3_175b", ("v5p:4x4x8", *V5P[2:]), 3),
     Pod("dit_xl2_imagenet256", V5E, 16),
     Pod("transformer_big_wmt16", V5E, 24, "--data.order.tokens", 256),
