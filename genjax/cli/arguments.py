@@ -1,6 +1,5 @@
 """What commands share: their first argument, a recipe or a run, and the choice of a run's weights."""
 
-import contextlib
 import dataclasses
 import difflib
 import itertools
@@ -116,18 +115,17 @@ def open_run(run: Path, args: RunArgs, **changes) -> "OpenRun":
 def _tell_of_better(run: Path, opened: "OpenRun") -> None:
     """Says where an older checkpoint was better on the validation split than the one that is used."""
     from genjax.runs.best import best_of
-    from genjax.runs.checkpoint import find, scores
+    from genjax.runs.checkpoint import best_step, scores
 
-    best, used = best_of(opened.engine.experiment), int(opened.state.step)
-    with contextlib.suppress(UserError):  # nothing was measured
-        step, scored = find(run, "best", best), scores(run, best[0])
-        if step != used:
-            here = f" ({scored[used]:.4g})" if used in scored else ""
-            print(
-                f"genjax: step {used} is used{here}; by validation {best[0]} step {step} was better "
-                f"({scored[step]:.4g}): --checkpoint best",
-                file=sys.stderr,
-            )
+    metric, direction = best_of(opened.engine.experiment)
+    used, scored = int(opened.state.step), scores(run, metric)
+    if scored and (step := best_step(scored, direction)) != used:
+        here = f" ({scored[used]:.4g})" if used in scored else ""
+        print(
+            f"genjax: step {used} is used{here}; by validation {metric} step {step} was better "
+            f"({scored[step]:.4g}): --checkpoint best",
+            file=sys.stderr,
+        )
 
 
 def progress(parts: Iterable[Part], samples: int, count: Callable[[Part], int]) -> Iterator[Part]:
