@@ -29,7 +29,7 @@ class Pod(NamedTuple):
 V5E, V5P = ("v5e:4x4", "v5e:8x8", "v5e:16x16"), ("v5p:2x2x4", "v5p:4x4x4", "v5p:4x8x8", "v5p:8x8x8")
 PODS = (
     Pod("gpt_7b", V5P, 16),
-    # 12 bytes a weight are 2.1 TB: fewer chips than 128 do not hold them, and 128 not the rest.
+    # On fewer chips than 128 each holds more of the weights, and by the plan of 128 it has no room for them.
     Pod("gpt3_175b", ("v5p:4x4x8", *V5P[2:]), 3),
     Pod("dit_xl2_imagenet256", V5E, 16),
     Pod("transformer_big_wmt16", V5E, 24, "--data.order.tokens", 256),
@@ -54,9 +54,9 @@ the chips. "Sent" is what a chip sends in a step. Times are bounds by roofline; 
 BELOW = f"""
 ## Other meshes
 
-The width of DiT-XL/2, 1152, is no multiple of 256: over as many chips most of its weights are not split, and a chip
-does not hold them; split over 16, with 16 copies, it does. Where the batch of a GPT stays and the slice grows, bytes
-sent weigh more: as the recipe splits the weights, and with each of them split over fewer chips.
+The width of DiT-XL/2, 1152, is no multiple of 256: over as many chips most of its weights are not split. Here they are
+split over 16, with 16 copies. Where the batch of a GPT stays and the slice grows, bytes sent weigh more: as the recipe
+splits the weights, and with each of them split over fewer chips.
 
 {TABLE}"""
 
