@@ -50,7 +50,6 @@ def pictures(precision: str = "float32") -> Pair:
     model = model.resolve(spec)
     device, s = sides.torch_device(), model.sequence
     peer = their_gpt(model).to(getattr(torch, precision)).eval()
-    peer.forward = torch.compile(peer.forward)
     decoder = vqvae.network(CODES).to(device, getattr(torch, precision)).eval()
 
     @torch.compile
@@ -59,13 +58,11 @@ def pictures(precision: str = "float32") -> Pair:
         return decoder.decoder(decoder.post_quant_conv(latents))
 
     texts = torch.from_numpy(np.array(s.texts(batch["caption"], batch["caption_length"]))).long().to(device)
-    new = GRID**2
-    how = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": False, "cache_implementation": "static"}
-    how |= {"use_cache": True, "attention_mask": torch.ones_like(texts), "pad_token_id": 0}
+    write = gpt.writer(peer, texts, GRID**2)
 
     @torch.no_grad()
     def draw():
-        ids = peer.generate(texts, **how)[:, -new:]
+        ids = write()[:, -(GRID**2) :]
         decode((ids - s.first_code).clamp(0, CODES - 1).unflatten(1, (GRID, GRID)))
 
     theirs = sides.torch_training("transformers, static cache, and diffusers, torch.compile", [peer], draw)

@@ -74,6 +74,16 @@ def gpt2(vocabulary: int, layers: int, heads: int, width: int, context: int):
     return GPT2LMHeadModel(config)
 
 
+def writer(peer, prompt, new: int):
+    """`() -> ids` (B, P + new): the peer's likeliest ids after a prompt (B, P), a static cache under torch.compile."""
+    import torch
+
+    peer.forward = torch.compile(peer.forward)
+    how = {"max_new_tokens": new, "min_new_tokens": new, "do_sample": False, "cache_implementation": "static"}
+    how |= {"use_cache": True, "attention_mask": torch.ones_like(prompt), "pad_token_id": 0}
+    return lambda: peer.generate(prompt, **how)
+
+
 def adamw_step(model, loss):
     """A step on `loss()`: gradients clipped, weights decayed but for biases and norms."""
     import torch
