@@ -24,6 +24,7 @@ import report
 from peers import pairs
 
 from genjax.errors import UserError
+from genjax.runtime.host_memory import keep_freed_memory, use_huge_pages
 
 ENVIRONMENT = dict(os.environ)  # of the recipes, which have the GPU's memory for themselves
 RECIPES = ("vae_digits", "gan_digits", "gpt_pydoc", "ddpm_digits")
@@ -77,8 +78,6 @@ def main(argv: list[str]) -> int:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU, PyTorch needs memory too
     machine = records.hardware()
     if machine["accelerator"] is None:
-        from genjax.runtime.host_memory import keep_freed_memory
-
         keep_freed_memory()  # as `genjax train` does; it serves both sides
     print(records.label(machine))
     if (busy := os.getloadavg()[0]) > records.BUSY:
@@ -141,4 +140,5 @@ def pair(name: str, precision: str) -> dict:
 
 
 if __name__ == "__main__":
+    use_huge_pages()  # as the command `genjax` does
     sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import itertools
 import resource
+import sys
 import time
 
 import jax
@@ -19,7 +20,7 @@ from genjax import data
 from genjax.engine.engine import Engine
 from genjax.engine.step import due_turns
 from genjax.runs.check import resolve
-from genjax.runtime.host_memory import keep_freed_memory
+from genjax.runtime.host_memory import keep_freed_memory, use_huge_pages
 
 
 def main() -> None:
@@ -60,4 +61,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if "--return-memory" not in sys.argv:
+        use_huge_pages()
     main()

@@ -21,7 +21,7 @@ from genjax.cli.measure import bench, inspect, plan
 from genjax.cli.sweep import sweep
 from genjax.cli.use import encode, export, sample
 from genjax.errors import UsageError, UserError, visible
-from genjax.runtime import libtpu, signals
+from genjax.runtime import host_memory, libtpu, signals
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     debug = "--debug" in argv
     argv = [arg for arg in argv if arg != "--debug"]
     if alone:
+        host_memory.use_huge_pages()
         signals.end_at_once()
         libtpu.hush_without_tpu()
         if isinstance(sys.stdout, io.TextIOWrapper):

@@ -17,7 +17,7 @@ from genjax.errors import UserError
 @pytest.fixture(autouse=True)
 def this_machine(monkeypatch):
     monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # which main sets, and pytest then takes back
-    monkeypatch.setattr("genjax.runtime.host_memory.keep_freed_memory", lambda: None)
+    monkeypatch.setattr(run, "keep_freed_memory", lambda: None)
 
 
 def test_a_failing_pair_is_one_line_and_the_others_are_measured(tmp_path, monkeypatch, capsys):
