@@ -3,19 +3,21 @@
     python benchmarks/probes.py gpt width 256
 
 prints {"seconds": CPU seconds of all threads, "mib": MiB}. Of a train step, memory is what XLA allots to it; of all
-else, by how much the process' greatest resident memory has grown meanwhile.
+else, how far the process' resident memory has grown meanwhile, at most.
 """
 
 import dataclasses
 import json
 import os
-import resource
+import re
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from genjax.runtime.host_memory import keep_freed_memory, use_huge_pages
 
 STEPS = 8
 LINKS = 50_000  # names of one file; file systems allow some 65,000
@@ -53,11 +55,10 @@ def step(group: str, name: str, size: int) -> tuple[float, float]:
     from genjax.bench.plan import compile_step, memory_bytes
     from genjax.engine.engine import Engine
     from genjax.runs.check import resolve
-    from genjax.runtime.host_memory import keep_freed_memory
 
+    keep_freed_memory()
     experiment, spec = experiment_of(group, name, size)
     experiment = resolve(experiment, spec)
-    keep_freed_memory()
     memory = memory_bytes(compile_step(Engine(experiment, spec, jax.devices()[:1]))[0])["total"] / 2**20
     side = sides.training(experiment, spec)
     side.run(3)
@@ -67,11 +68,17 @@ def step(group: str, name: str, size: int) -> tuple[float, float]:
 
 
 def grown(work: Callable[[], object]) -> tuple[float, float]:
-    """CPU seconds of some work, and MiB by which the peak of resident memory has grown."""
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    """CPU seconds of some work, and MiB of its resident memory at most, beyond what was resident before."""
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts again from what is resident now
+    before, start = peak(), time.process_time()
     work()
     seconds = time.process_time() - start
-    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return seconds, (peak() - before) / 1024
+
+
+def peak() -> int:
+    """KiB."""
+    return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
 
 
 def small_run(folder: Path) -> Path:
@@ -165,4 +172,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     main()

@@ -4,7 +4,8 @@
 
 Writes scaling.json, scaling.md and scaling.png there. Each point is a process of its own, see probes.py: CPU time,
 which other programs disturb less than the clock, and memory. The exponent is the slope of log(cost) over log(size)
-between the last two points. A cost that grows faster than it should, by more than 0.25, is marked.
+between the last two points, whose arrays exceed the caches: where they cease to fit, the cost of a step jumps once. A
+cost that grows faster than it should, by more than 0.25, is marked.
 """
 
 import argparse
@@ -36,13 +37,13 @@ class Axis(NamedTuple):
 AXES = (
     Axis("gpt", "batch", (8, 16, 32, 64), 1, 1),
     Axis("gpt", "context", (128, 256, 512, 1024), 2, 2),
-    Axis("gpt", "layers", (2, 4, 8, 16), 1, 1),
+    Axis("gpt", "layers", (4, 8, 16, 32), 1, 1),
     Axis("gpt", "width", (64, 128, 256, 512), 2, 2),
-    Axis("unet", "batch", (8, 16, 32, 64), 1, 1),
-    Axis("unet", "side", (8, 16, 32, 64), 2, 2),
+    Axis("unet", "batch", (16, 32, 64, 128), 1, 1),
+    Axis("unet", "side", (8, 16, 32, 64), 4, 4),  # attention in the middle sees all pairs of positions
     Axis("unet", "channels", (16, 32, 64, 128), 2, 2),
-    Axis("dit", "layers", (2, 4, 8, 16), 1, 1),
-    Axis("dit", "side", (8, 16, 32, 64), 4, 4),
+    Axis("dit", "layers", (4, 8, 16, 32), 1, 1),
+    Axis("dit", "side", (16, 32, 64, 96), 4, 4),
     Axis("hmm", "length", (1024, 2048, 4096, 8192), 1, 1),
     Axis("hmm", "states", (16, 32, 64, 128), 2, 2),
     Axis("evaluation", "samples", (1000, 2000, 4000, 8000), 1, 1),
