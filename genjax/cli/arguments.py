@@ -114,8 +114,8 @@ def open_run(run: Path, args: RunArgs, **changes) -> "OpenRun":
 
 def _tell_of_better(run: Path, opened: "OpenRun") -> None:
     """Says where an older checkpoint was better on the validation split than the one that is used."""
-    from genjax.runs.best import best_of
-    from genjax.runs.checkpoint import best_step, scores
+    from genjax.runs.best import best_of, best_step
+    from genjax.runs.checkpoint import scores
 
     metric, direction = best_of(opened.engine.experiment)
     used, scored = int(opened.state.step), scores(run, metric)

@@ -7,7 +7,7 @@ from genjax.experiment import Experiment
 from genjax.metrics import METRICS
 from genjax.metrics.definitions import SE, define, value_of
 
-__all__ = ["best_of", "check_best", "pick"]
+__all__ = ["best_of", "best_step", "check_best", "pick"]
 
 
 def best_of(experiment: Experiment) -> tuple[str, str]:
@@ -36,3 +36,8 @@ def pick(metrics: Mapping[str, float], name: str) -> float | None:
     if name in metrics:
         return metrics[name]
     return next((value for key, value in metrics.items() if value_of(key) == name and not key.endswith(SE)), None)
+
+
+def best_step(scored: dict[int, float], direction: str) -> int:
+    """The step of the least score, or with "max" of the greatest one."""
+    return (min if direction == "min" else max)(scored, key=lambda step: (scored[step], step))

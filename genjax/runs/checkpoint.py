@@ -21,10 +21,10 @@ from genjax.errors import UserError
 from genjax.files import read_json
 from genjax.plain import read
 from genjax.runs import checks
-from genjax.runs.best import pick
+from genjax.runs.best import best_step, pick
 from genjax.runtime import distributed
 
-__all__ = ["FOLDER", "Checkpoints", "best_step", "find", "log", "restore", "scores", "steps"]
+__all__ = ["FOLDER", "Checkpoints", "find", "log", "restore", "scores", "steps"]
 
 FOLDER = "checkpoints"
 UNREADABLE = ".unreadable"  # the ending of checkpoints that were set aside; Orbax passes over them
@@ -59,11 +59,6 @@ def find(run: Path, which: str, best: tuple[str, str]) -> int | None:
     if which.isdecimal() and int(which) in there:
         return int(which)
     raise UserError(f"there is no checkpoint '{which}': there are latest, best, {str(there)[1:-1]}")
-
-
-def best_step(scored: dict[int, float], direction: str) -> int:
-    """The step of the least score, or with "max" of the greatest one."""
-    return (min if direction == "min" else max)(scored, key=lambda step: (scored[step], step))
 
 
 def scores(run: Path, metric: str) -> dict[int, float]:
