@@ -6,8 +6,8 @@
 
 77.8% of 1,342 names held out are right, macro F1 76.8% (seed 0; 3.2 minutes of CPU time, 2 cores AMD EPYC, shared, jax
 0.10.2, 2026-11-27). It does not beat words and letters alone: logistic regression over TF-IDF, which the report has
-beside it, is right in 79.3%, macro F1 78.3%. With seeds 1 and 2 it is right in 78.2 and 79.2%: over three seeds the
-difference is -0.9 +- 1.8 points (95%), none that can be seen. "Königreich Schweden" is German (0.999), "Repubblica
+beside it, is right in 79.3%, macro F1 78.3%. With seeds 1 and 2 the transformer is right in 78.2 and 79.2%: over
+three seeds the difference is -0.9 +- 1.8 points (95%). "Königreich Schweden" is German (0.999), "Repubblica
 Ceca" Italian (0.967); "Algerien" is German too, and taken for French (0.70).
 
 On the way from 69.8%, with AdamW, letters and learned positions in rows of 48: rotated positions, Glorot's initializer
