@@ -3,7 +3,9 @@
     genjax train gpt_dna --data.path lambda_phage.fa
     genjax sample runs/gpt_dna --prompt ATGGCT --num 4
 
-Not measured yet.
+1.366 nats a base on the last tenth of phage lambda's genome, 32.0% of them right (seed 0; 51 s of CPU time, 2 cores
+AMD EPYC, shared, jax 0.10.2, 2026-11-27). Frequencies alone give 1.386, a Markov chain of order 3, the best of orders 0
+to 8 with counts plus one, 1.372: of 43,000 bases no more than that is learned. Samples are bases with such frequencies.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train
