@@ -43,7 +43,7 @@ AXES = (
     Axis("unet", "side", (8, 16, 32, 64), 4, 4),  # attention in the middle sees all pairs of positions
     Axis("unet", "channels", (16, 32, 64, 128), 2, 2),
     Axis("dit", "layers", (4, 8, 16, 32), 1, 1),
-    Axis("dit", "side", (16, 32, 64, 96), 4, 4),
+    Axis("dit", "side", (8, 16, 32, 64), 4, 4),
     Axis("hmm", "length", (1024, 2048, 4096, 8192), 1, 1),
     Axis("hmm", "states", (16, 32, 64, 128), 2, 2),
     Axis("evaluation", "samples", (1000, 2000, 4000, 8000), 1, 1),
