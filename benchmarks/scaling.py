@@ -4,8 +4,8 @@
 
 Writes scaling.json, scaling.md and scaling.png there. Each point is a process of its own, see probes.py: CPU time,
 which other programs disturb less than the clock, and memory. The exponent is the slope of log(cost) over log(size)
-between the last two points, whose arrays exceed the caches: where they cease to fit, the cost of a step jumps once. A
-cost that grows faster than it should, by more than 0.25, is marked.
+between the last two points. The networks' arrays there exceed the caches; where they cease to fit, a step's cost jumps
+once. A cost that grows faster than it should, by more than 0.25, is marked.
 """
 
 import argparse

@@ -10,7 +10,6 @@ import argparse
 import dataclasses
 import itertools
 import resource
-import sys
 import time
 
 import jax
@@ -30,14 +29,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--return-memory", action="store_true")
     args = parser.parse_args()
+    if not args.return_memory:
+        use_huge_pages()
+        keep_freed_memory()
     experiment = genjax.load_experiment(args.recipe)
     if args.path:
         experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, path=args.path))
     dataset = data.load(experiment.data)
     experiment = resolve(experiment, dataset.spec)
     engine = Engine(experiment, dataset.spec)
-    if not args.return_memory:
-        keep_freed_memory()
     batch = engine.put(next(data.train_batches(dataset, experiment.data.batch_size, 0)))
     state, steps = engine.init(), itertools.count()
 
@@ -61,6 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if "--return-memory" not in sys.argv:
-        use_huge_pages()
     main()

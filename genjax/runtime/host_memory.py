@@ -1,7 +1,7 @@
 """glibc's allocator, told to keep what is freed and to ask for huge pages.
 
 XLA:CPU asks for the temporary buffers of a step anew at each step. What glibc maps afresh the kernel clears again, page
-by page: a sixth of the step of a small transformer or U-Net, a third of the smallest (see `benchmarks/README.md`).
+by page: a sixth to a quarter of the step of small networks (see `benchmarks/README.md` and `NOTES.md` beside it).
 """
 
 import contextlib
@@ -30,8 +30,8 @@ def keep_freed_memory() -> None:
 def use_huge_pages() -> None:
     """Starts this program again with glibc's tunable for huge pages, which is read when a process starts.
 
-    The kernel then clears 2 MB at a time. To be called first of all in a program; nothing happens where the environment
-    has the tunable already, and the tunable does nothing where the kernel has no transparent huge pages.
+    The kernel then clears 2 MB at a time. To be called before a program has done anything that it must not do twice.
+    Nothing happens where the environment has the tunable already, or where the kernel has no transparent huge pages.
     """
     tunables = os.environ.get("GLIBC_TUNABLES", "")
     if sys.platform != "linux" or HUGE_PAGES in tunables or not sys.executable:
