@@ -25,8 +25,29 @@ def by_rows(x: Array, kernel: Array, dimension_numbers, **options) -> Array:
     leading = x.ndim - len(axes)
     rows = x.reshape(-1, *x.shape[leading:])
     contracted = tuple(axis - leading + 1 for axis in axes), kernel_axes
-    y = jax.lax.dot_general(rows, kernel, (contracted, ((), ())), **options)
+    tall = kernel.ndim == 2 and kernel.shape[0] > kernel.shape[1] and not any(options.values())
+    if tall and platform() == "cpu":
+        y = _by_tall(rows, kernel)
+    else:
+        y = jax.lax.dot_general(rows, kernel, (contracted, ((), ())), **options)
     return y.reshape(*x.shape[:leading], *y.shape[1:])
+
+
+@jax.custom_jvp
+def _by_tall(x_NI: Array, kernel_IO: Array) -> Array:
+    """(N, O). The kernel's gradient is (dy' x)', as x' dy takes 1.5 times as long on XLA:CPU where I > O.
+
+    The barrier is there because XLA would turn the former into the latter.
+    """
+    return x_NI @ kernel_IO
+
+
+@_by_tall.defjvp
+def _by_tall_jvp(primals, tangents):
+    (x_NI, kernel_IO), (dx_NI, dkernel_IO) = primals, tangents
+    dkernel_OI = jax.lax.optimization_barrier(dkernel_IO.T)
+    by_kernel_NO = jax.lax.dot_general(x_NI, dkernel_OI, (((1,), (1,)), ((), ())))
+    return _by_tall(x_NI, kernel_IO), _by_tall(dx_NI, kernel_IO) + by_kernel_NO
 
 
 Dense = functools.partial(nn.Dense, dot_general=by_rows)

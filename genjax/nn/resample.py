@@ -3,7 +3,8 @@
 Between pixels the filter is bilinear interpolation; beyond the edges are zeros. With a convolution it is folded into
 the kernel: both are one 3x3 convolution at the lower resolution, before depth-to-space or after space-to-depth. A
 transposed convolution and a filter need half the multiplications, but the second derivatives of those, which gradient
-penalties take, are ten times slower on XLA:CPU, as are those of convolutions whose padding is not "SAME".
+penalties take, are ten times slower on XLA:CPU, as are those of convolutions whose padding is not "SAME". On a CPU
+`conv_up` has its values from the former and its derivatives from the latter.
 """
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.nn.conv import depth_to_space, space_to_depth
+from genjax.nn.sharding import platform
 
 __all__ = ["conv", "conv_down", "conv_up", "downsample", "upsample"]
 
@@ -49,8 +51,37 @@ def conv_up(x_BHWC: Array, kernel_33IO: Array) -> Array:
 
     Tap k of the kernel leads from pixel i to pixel 2 i + k, before the filter.
     """
+    return (_transposed if platform() == "cpu" else _folded_up)(x_BHWC, kernel_33IO)
+
+
+def _folded_up(x_BHWC: Array, kernel_33IO: Array) -> Array:
     kernel = _folded(4 * kernel_33IO)[::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
     return depth_to_space(conv(x_BHWC, kernel.reshape(3, 3, kernel.shape[2], -1)))
+
+
+@jax.custom_jvp
+def _transposed(x_BHWC: Array, kernel_33IO: Array) -> Array:
+    """A convolution for each of the four pixels of a square, of the taps that lead there; the filter after them."""
+    b, h, w, _ = x_BHWC.shape
+    square = [[_from_taps(x_BHWC, kernel_33IO[i::2, j::2]) for j in (0, 1)] for i in (0, 1)]
+    y = jnp.stack([jnp.stack(row, 3) for row in square], 2)  # (B, H+1, 2, W+1, 2, O)
+    y = y.reshape(b, 2 * h + 2, 2 * w + 2, -1)[:, :-1, :-1]
+    for axis in (1, 2):
+        a, b, c, d = _strided(y, axis, 4, 1)
+        y = (a + 3 * (b + c) + d) / 4
+    return y
+
+
+@_transposed.defjvp
+def _transposed_jvp(primals, tangents):
+    return _transposed(*primals), jax.jvp(_folded_up, primals, tangents)[1]
+
+
+def _from_taps(x_BHWC: Array, kernel_hwIO: Array) -> Array:
+    """(B, H, W, I) -> (B, H+1, W+1, O): tap k, of two or one along an axis, leads from pixel i to pixel i + k."""
+    padding = [(side - 1, 1) for side in kernel_hwIO.shape[:2]]
+    form = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x_BHWC, kernel_hwIO[::-1, ::-1], (1, 1), padding, dimension_numbers=form)
 
 
 def conv_down(x_BHWC: Array, kernel_33IO: Array) -> Array:

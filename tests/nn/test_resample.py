@@ -23,6 +23,19 @@ def test_downsample_is_the_transpose_of_upsample():
     np.testing.assert_allclose((resample.upsample(X) * y).sum(), 4 * (X * resample.downsample(y)).sum(), rtol=1e-4)
 
 
+def test_conv_up_has_the_same_value_and_derivatives_on_every_platform(monkeypatch):
+    def penalty(x, kernel):
+        """Of first derivatives, as R1 is; so that its gradient takes second ones."""
+        return (jax.grad(lambda x: (resample.conv_up(x, kernel) ** 3).sum())(x) ** 2).sum()
+
+    found = {}
+    for platform in ("cpu", "tpu"):
+        monkeypatch.setattr(resample, "platform", lambda platform=platform: platform)
+        found[platform] = (resample.conv_up(X, KERNEL), *jax.grad(penalty, (0, 1))(X / 9, KERNEL / 9))
+    for ours, folded in zip(found["cpu"], found["tpu"], strict=True):
+        np.testing.assert_allclose(ours, folded, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.peers
 def test_the_filter_and_the_convolutions_are_pytorchs():
     torch = pytest.importorskip("torch")
