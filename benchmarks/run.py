@@ -11,13 +11,16 @@ others kept the machine is kept with each number. What fails is told in one line
 import argparse
 import importlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import jax
 import load
 import records
 import report
@@ -77,8 +80,6 @@ def main(argv: list[str]) -> int:
     names = list(PAIRS) if args.peers == [] else args.peers or []
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU, PyTorch needs memory too
     machine = records.hardware()
-    if machine["accelerator"] is None:
-        keep_freed_memory()  # as `genjax train` does; it serves both sides
     print(records.label(machine))
     if (busy := os.getloadavg()[0]) > records.BUSY:
         print(f"The machine is busy (load {busy:.1f}): times are too long, and ratios flatter genjax (see NORMAL.md).")
@@ -132,9 +133,16 @@ def recipe(name: str, steps: int) -> dict:
 
 
 def pair(name: str, precision: str) -> dict:
-    """One pair, measured in turns."""
+    """One pair, measured in turns; in a process of its own, as earlier pairs slow down later ones."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+        return alone.submit(measured_pair, name, precision).result()
+
+
+def measured_pair(name: str, precision: str) -> dict:
     module, function = PAIRS[name]
     built = getattr(importlib.import_module(f"peers.{module}"), function)(precision)
+    if jax.default_backend() == "cpu":
+        keep_freed_memory()  # as `genjax train` does; it serves both sides
     threads = {"torch_threads": sys.modules["torch"].get_num_threads()} if "torch" in sys.modules else {}
     return pairs.compare(built)._asdict() | threads
 
