@@ -65,8 +65,8 @@ def check_parameters(pair: Pair) -> None:
 def compare(pair: Pair, *, rounds: int = 6, seconds: float = 1.0, clock: Callable[[], float] = time.perf_counter):
     """Runs the sides in turns, ours first in even rounds and theirs in odd ones, and returns their `Result`.
 
-    Each turn of a side takes about `seconds` (one run, if that is longer), the same number of runs in every round. A run
-    after the other side's turn does not count: what that has driven out of caches and memory returns in it.
+    Each turn of a side takes about `seconds` (one run, if that is longer), the same number of runs in every round.
+    After the other side's turn a run does not count: what that has driven out of caches and memory returns in it.
     Before, both run twice to compile, and then until their speed is known: a reader's first batches are ready at once.
     """
     check_parameters(pair)
