@@ -110,7 +110,7 @@ def test_unknown_specs_name_the_choices(spec):
         ('{"kind": "new"}', "kind is 'new'"),
         ('{"kind": "byte", "end": 1}', "end 1"),
         ('{"kind": "byte", "more": 1}', "'more' is a field"),
-        ('{"model": {"type": "BPE"}}', "neither bytes nor characters"),
+        ('{"model": {"type": "BPE"}}', "its decoder is None"),
     ],
 )
 def test_damaged_saves(tmp_path, content, words):
