@@ -62,11 +62,11 @@ def check_parameters(pair: Pair) -> None:
         )
 
 
-def compare(pair: Pair, *, rounds: int = 7, seconds: float = 1.2, clock: Callable[[], float] = time.perf_counter):
+def compare(pair: Pair, *, rounds: int = 6, seconds: float = 1.0, clock: Callable[[], float] = time.perf_counter):
     """Runs the sides in turns, ours first in even rounds and theirs in odd ones, and returns their `Result`.
 
-    Each turn of a side takes about `seconds` (one run, if that is longer), the same number of runs in every round. It
-    begins with a run that does not count, in which what the other side has driven out of caches and memory returns.
+    Each turn of a side takes about `seconds` (one run, if that is longer), the same number of runs in every round.
+    After the other side's turn a run does not count: what that has driven out of caches and memory returns in it.
     Before, both run twice to compile, and then until their speed is known: a reader's first batches are ready at once.
     """
     check_parameters(pair)
@@ -85,10 +85,12 @@ def compare(pair: Pair, *, rounds: int = 7, seconds: float = 1.2, clock: Callabl
         return max(1, round(runs * seconds / taken))
 
     runs = [runs_of(side) for side in sides]
-    rates = ([], [])
+    rates, last = ([], []), None
     for turn in range(rounds):
         for i in (0, 1) if turn % 2 == 0 else (1, 0):
-            sides[i].run(1)
+            if i != last:
+                sides[i].run(1)
+            last = i
             rates[i].append(pair.count * runs[i] / time_of(sides[i], runs[i]))
     ratios = [a / b for a, b in zip(*rates)]
     return Result(

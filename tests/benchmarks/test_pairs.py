@@ -36,8 +36,9 @@ def test_sides_take_turns_and_the_first_place_alternates():
     machine = Machine()
     compare(pair_of(machine, 0.25, 0.5), rounds=4, seconds=1.0, clock=machine.clock)
     assert machine.log[:5] == [("a", 2), ("a", 1), ("a", 2), ("b", 2), ("b", 1)]  # warm-up and finding the speed
-    turn = {"a": [("a", 1), ("a", 4)], "b": [("b", 1), ("b", 2)]}  # the first run of a turn does not count
-    assert machine.log[5:] == [run for side in "abbaabba" for run in turn[side]]
+    # After the other side's turn a run comes that does not count.
+    a, b = [("a", 1), ("a", 4)], [("b", 1), ("b", 2)]
+    assert machine.log[5:] == [*a, *b, ("b", 2), *a, ("a", 4), *b, ("b", 2), *a]
 
 
 def test_speeds_and_ratio():
@@ -57,7 +58,7 @@ def test_a_machine_that_slows_down_does_not_move_the_ratio():
 def test_the_ratio_is_the_median_over_rounds_not_that_of_the_medians():
     machine = Machine()
     pair = pair_of(machine, 1.0, 1.0)
-    pauses = iter([0] * 8 + [9] * 4 + [0] * 8)  # the third round is disturbed on both sides
+    pauses = iter([0] * 7 + [9] * 3 + [0] * 6)  # the third round is disturbed on both sides
 
     def disturbed(side: Side) -> Side:
         def run(count: int) -> None:
