@@ -26,7 +26,7 @@ class HubTokenizer(Backed):
     """Pieces of T5 (unigram, Kudo 2018), of Llama 2 (byte pairs of characters) and of Llama 3 (of bytes).
 
     A text is normalized as the file says: T5's loses line breaks. SentencePiece puts a space before the first word, and
-    `decode` takes it away.
+    `decode` takes it away. To unigrams </s> in a text is its end, as it is to transformers.
     """
 
     def __init__(self, backend: Any, spelling: str, end: str | None):
@@ -61,7 +61,7 @@ class HubTokenizer(Backed):
 def hub_tokenizer(saved: Mapping[str, Any], folder: Path) -> HubTokenizer:
     """From what tokenizer.json holds; which piece ends a text stands beside it, in tokenizer_config.json.
 
-    Raises UserError where the pieces are spelled in none of the known ways, and what `tokenizers` does for damaged ones.
+    Raises UserError where pieces are spelled in none of the known ways, and what `tokenizers` does for damaged files.
     """
     import tokenizers
 

@@ -128,7 +128,9 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return ByteTokenizer(end)
     if kind == "char":
         return CharTokenizer(_characters(saved.get("characters"), path), end)
-    model, before = (saved.get(name) if isinstance(saved.get(name), dict) else {} for name in ("model", "pre_tokenizer"))
+    model, before = (
+        saved.get(name) if isinstance(saved.get(name), dict) else {} for name in ("model", "pre_tokenizer")
+    )
     try:
         if model.get("type") == "WordPiece":
             return saved_word_pieces(saved)

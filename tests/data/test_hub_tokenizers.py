@@ -68,10 +68,10 @@ def test_ids_are_the_files_and_come_back_as_text(kind, tmp_path):
     backend = KINDS[kind]()
     tokenizer = make_tokenizer(f"hf:{written(tmp_path, backend)}", "")
     assert isinstance(tokenizer, HubTokenizer)
-    backend.encode_special_tokens = True  # a text that says </s> does not end there
+    backend.encode_special_tokens = True  # a text that says </s> does not end there, but in unigrams
     assert tokenizer.encode(TEXT).tolist() == backend.encode(TEXT, add_special_tokens=False).ids
     assert [ids.tolist() for ids in tokenizer.encode_all([TEXT, ""])] == [tokenizer.encode(TEXT).tolist(), []]
-    lossy = {"unigram": "the cat sat</s> on th mat"}  # no é, no line break
+    lossy = {"unigram": "the cat sat on th mat"}  # no </s>, which is a piece of it, no line break, and é is unknown
     assert tokenizer.decode(tokenizer.encode(TEXT)) == lossy.get(kind, TEXT)
     assert tokenizer.decode([tokenizer.end_of_text, 10**6]) == "\ufffd"
     assert tokenizer.byte_lengths.sum() == sum(map(len, tokenizer.pieces))
@@ -110,8 +110,7 @@ def test_a_long_text_is_not_cut(tmp_path):
         (lambda saved: saved.update(decoder={"type": "CTC"}), "its decoder is CTC"),
         (lambda saved: saved["model"].update(vocab=[["a", "b"]]), "not a readable tokenizer"),
         (lambda saved: saved["model"].update(unk_id=99), "not a readable tokenizer"),
-        (lambda saved: saved["added_tokens"][0].update(id=77), "ids are not 0, 1, 2|not a readable tokenizer"),
-        (lambda saved: saved.update(decoder={"type": "ByteLevel"}), "it is not byte-level"),
+        (lambda saved: saved.update(decoder=json.loads(split_bytes().to_str())["decoder"]), "it is not byte-level"),
         (lambda saved: saved.update(normalizer={"type": "Dream"}), "not a readable tokenizer"),
     ],
 )
