@@ -33,7 +33,7 @@ class Data:
     # hf:FOLDER, whose chat template it is
     shots: int = 0  # training examples that stand before each example (instructions)
     tokenizer: str = "byte"  # byte, char, bpe:SIZE (trained on the text), gpt2:FOLDER (encoder.json,
-    # vocab.bpe), or bert:FOLDER (vocab.txt)
+    # vocab.bpe), bert:FOLDER (vocab.txt), or hf:FOLDER (tokenizer.json)
     validation: float = 0.1  # share held out where the source has no split of its own
     strict: bool = False  # an unreadable file is an error instead of being skipped and counted
     workers: int = 2  # threads that prepare batches

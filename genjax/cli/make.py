@@ -80,7 +80,7 @@ def corpus(argv: list[str]) -> None:
     class CorpusArgs:
         texts: tyro.conf.Positional[tuple[Path, ...]]  # text files, UTF-8
         out: Path  # the corpus, for --data.path
-        tokenizer: str = "byte"  # byte, char, bpe:SIZE, gpt2:FOLDER or bert:FOLDER
+        tokenizer: str = "byte"  # byte, char, bpe:SIZE, gpt2:FOLDER, bert:FOLDER or hf:FOLDER
         validation: float = 0.01  # share held out
 
     from genjax.data import build_corpus

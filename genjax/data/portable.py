@@ -1,6 +1,7 @@
 """A tokenizer as Hugging Face's libraries read it."""
 
 from genjax.data.byte_pairs import END_OF_TEXT, byte_characters, byte_level
+from genjax.data.hub_tokenizers import HubTokenizer
 from genjax.data.pieces import Backed
 from genjax.data.tokenizers import ByteTokenizer, Tokenizer
 from genjax.data.word_pieces import SPECIAL, WordPieceTokenizer
@@ -32,4 +33,6 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
     """The tokens that no text has, under the names of tokenizer_config.json."""
     if isinstance(tokenizer, WordPieceTokenizer):
         return SPECIAL
+    if isinstance(tokenizer, HubTokenizer):
+        return {} if tokenizer.end is None else {"eos_token": tokenizer.end}
     return {} if tokenizer.end_of_text is None else dict.fromkeys(("bos_token", "eos_token"), END_OF_TEXT)

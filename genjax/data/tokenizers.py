@@ -1,4 +1,4 @@
-"""Text to token ids and back: bytes, characters, byte pairs (BPE), and BERT's pieces of words.
+"""Text to token ids and back: bytes, characters, byte pairs (BPE), BERT's pieces of words, and others' pieces.
 
 A token stands for a fixed string of bytes, its *piece*; decoding joins pieces, and what is not UTF-8 or has
 no piece is replaced by U+FFFD.
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from genjax.data.byte_pairs import MOST_PAIRS, BPETokenizer, gpt2, learned, saved_bpe
+from genjax.data.hub_tokenizers import hub_tokenizer
 from genjax.data.pieces import FILE, Pieces, encoded
 from genjax.data.word_pieces import VOCABULARY, bert, saved_word_pieces
 from genjax.errors import UsageError, UserError
@@ -28,7 +29,7 @@ __all__ = [
     "make_tokenizer",
 ]
 
-KINDS = "byte, char, bpe:SIZE, gpt2:FOLDER or bert:FOLDER"
+KINDS = "byte, char, bpe:SIZE, gpt2:FOLDER, bert:FOLDER or hf:FOLDER"
 
 
 class Tokenizer(Protocol):
@@ -91,7 +92,7 @@ def make_tokenizer(spec: str, text: str | Iterable[str], end: bool = False) -> T
 
     With `end` bytes and characters have an end of text too, as byte pairs always have.
 
-    Raises UsageError for an unknown spec, UserError where GPT-2's files cannot be read.
+    Raises UsageError for an unknown spec, UserError where a folder's files cannot be read.
     """
     kind, _, argument = spec.partition(":")
     texts = (text,) if isinstance(text, str) else text
@@ -107,6 +108,10 @@ def make_tokenizer(spec: str, text: str | Iterable[str], end: bool = False) -> T
         return gpt2(expanded(argument))
     if kind == "bert" and argument:
         return bert(expanded(argument))
+    if kind == "hf" and argument:
+        if (found := find_tokenizer(expanded(argument))) is None:
+            raise UserError(f"--data.tokenizer {spec}: no {FILE} in that folder, nor the files of GPT-2 or BERT")
+        return found
     raise UsageError(f"--data.tokenizer {spec}: choose {KINDS} (SIZE at least 257: the bytes and the end of text)")
 
 
@@ -123,9 +128,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return ByteTokenizer(end)
     if kind == "char":
         return CharTokenizer(_characters(saved.get("characters"), path), end)
+    model, before = (
+        saved.get(name) if isinstance(saved.get(name), dict) else {} for name in ("model", "pre_tokenizer")
+    )
     try:
-        words = isinstance(saved.get("model"), dict) and saved["model"].get("type") == "WordPiece"
-        return saved_word_pieces(saved) if words else saved_bpe(saved)
+        if model.get("type") == "WordPiece":
+            return saved_word_pieces(saved)
+        if model.get("type") == "Unigram" or (model.get("type") == "BPE" and before.get("type") != "ByteLevel"):
+            return hub_tokenizer(saved, path.parent)
+        return saved_bpe(saved)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except Exception as error:  # `tokenizers` raises bare Exceptions

@@ -121,9 +121,9 @@ def _require_tokenizer(source: Source, tokenizer: Tokenizer | None) -> None:
     unread = [name for name in SENTENCE_PIECE if source.foreign and (place / name).exists()]
     if unread and tokenizer is not None and find_tokenizer(place) is None:
         raise UsageError(
-            f"--train.init-from {source}: its {unread[0]} is SentencePiece's, which genjax does not read, and the text "
-            "here has other ids: cut your text up with it, and give columns of lists of ids (--data.fields "
-            "NAME=COLUMN:tokens)"
+            f"--train.init-from {source}: genjax does not read its {unread[0]}, SentencePiece's, and the text here has "
+            "other ids: write a tokenizer.json beside it (save_pretrained of transformers' AutoTokenizer), or cut your "
+            "text up with it and give columns of lists of ids (--data.fields NAME=COLUMN:tokens)"
         )
     theirs = metadata(place).get("tokenizer") if place.suffix == ".safetensors" else None
     if tokenizer is not None and theirs not in (None, tokenizer.fingerprint):

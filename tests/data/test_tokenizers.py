@@ -89,7 +89,7 @@ def test_chunks_do_not_change_the_tokens():
     "spec", ["word", "bpe", "bpe:", "bpe:x", "bpe:256", "bpe:-300", "gpt2", "gpt2:", "bert", "byte:3"]
 )
 def test_unknown_specs_name_the_choices(spec):
-    with pytest.raises(UsageError, match="choose byte, char, bpe:SIZE, gpt2:FOLDER or bert:FOLDER"):
+    with pytest.raises(UsageError, match="choose byte, char, bpe:SIZE, gpt2:FOLDER, bert:FOLDER or hf:FOLDER"):
         make_tokenizer(spec, "abc")
 
 
@@ -110,7 +110,7 @@ def test_unknown_specs_name_the_choices(spec):
         ('{"kind": "new"}', "kind is 'new'"),
         ('{"kind": "byte", "end": 1}', "end 1"),
         ('{"kind": "byte", "more": 1}', "'more' is a field"),
-        ('{"model": {"type": "BPE"}}', "neither bytes nor characters"),
+        ('{"model": {"type": "BPE"}}', "its decoder is None"),
     ],
 )
 def test_damaged_saves(tmp_path, content, words):

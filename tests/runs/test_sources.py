@@ -113,7 +113,7 @@ def test_pieces_of_sentencepiece_are_not_taken_for_other_ids(tmp_path):
     source = parse(f"hf:{tmp_path}")
     assert tokenizer_for(tmp_path / "run", (str(source),)) is None
     _require_tokenizer(source, None)  # the data is ids already
-    with pytest.raises(UsageError, match=r"its source\.spm is SentencePiece's, .* give columns of lists of ids"):
+    with pytest.raises(UsageError, match=r"not read its source\.spm, .* give columns of lists of ids"):
         _require_tokenizer(source, make_tokenizer("byte", ""))
 
 
