@@ -1,6 +1,7 @@
 """What a user may choose when BERT fills gaps."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -43,7 +44,7 @@ class BERTOptions(SampleOptions):
         for n, text in enumerate(self.prompt, 1):
             if not text.strip():
                 raise UsageError(f"--prompt number {n} is empty")
-            parts = [given.tokenizer.encode(part) for part in text.split(GAP)]
+            parts = [given.tokenizer.encode(part) for part in _parts(text, given.tokenizer.pieces)]
             ids = np.concatenate([parts[0], *(np.append(model.mask_id, part) for part in parts[1:])]).astype(np.int32)
             if len(ids) > room:
                 raise UsageError(
@@ -61,3 +62,11 @@ class BERTOptions(SampleOptions):
             "rank": np.arange(num, dtype=np.int32) % self.likeliest,
         }
         return arrays, dataclasses.replace(self, prompt=(), likeliest=1)
+
+
+def _parts(text: str, pieces: Sequence[bytes]) -> list[str]:
+    """The text around its gaps. The space before a gap is the missing word's, if pieces begin with spaces."""
+    *before, last = text.split(GAP)
+    if any(piece[:1] == b" " and len(piece) > 1 for piece in pieces):
+        before = [part.removesuffix(" ") for part in before]
+    return [*before, last]

@@ -121,6 +121,16 @@ def test_texts_of_unequal_length_end_in_sep_and_what_pads_them_is_not_read():
     np.testing.assert_allclose(x[own], y[own], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("tokenizer, shown", [("bpe:300", "an|a,|!"), ("byte", "an |a, |!")])
+def test_the_space_before_a_gap_is_the_missing_words_where_pieces_have_spaces(tokenizer, shown):
+    tokenizer = make_tokenizer(tokenizer, "an a, an a, an a, !")
+    given = SimpleNamespace(tokenizer=tokenizer, spec=SPEC)
+    conditions, _ = BERTOptions(prompt=("an [MASK]a, [MASK]!",), likeliest=1).conditions(MODEL, given, 1)
+    ids = conditions["prompt"][0, : conditions["prompt_length"][0]]
+    parts = np.split(ids, np.flatnonzero(ids == MODEL.mask_id))
+    assert "|".join(tokenizer.decode(part[part != MODEL.mask_id]) for part in parts) == shown
+
+
 def test_gaps_of_a_prompt_are_filled_from_the_likeliest_on():
     tokenizer = make_tokenizer("char", "abcdefghijklmnopqrst")
     given = SimpleNamespace(tokenizer=tokenizer, spec=SPEC)
