@@ -27,6 +27,7 @@ import report
 from peers import pairs
 
 from genjax.errors import UserError
+from genjax.runtime.compilation import enable_cache
 from genjax.runtime.host_memory import keep_freed_memory, use_huge_pages
 
 ENVIRONMENT = dict(os.environ)  # of the recipes, which have the GPU's memory for themselves
@@ -139,6 +140,7 @@ def pair(name: str, precision: str) -> dict:
 
 
 def measured_pair(name: str, precision: str) -> dict:
+    enable_cache()  # of compiled programs, as `genjax train` has it and PyTorch by itself
     module, function = PAIRS[name]
     built = getattr(importlib.import_module(f"peers.{module}"), function)(precision)
     if jax.default_backend() == "cpu":
