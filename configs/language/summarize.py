@@ -12,7 +12,7 @@ A translator learns from scratch in minutes, a summarizer does not: on 29,944 do
 sentence being the summary (--data.tokenizer bpe:4000 --data.context 96 --data.order.bounds 32 96
 --data.order.tokens 2048 --train.steps 1000), 9.2 minutes of two cores (16 of CPU time; AMD EPYC, jax 0.10.2,
 2026-11-27) end at 5.02 nats a token and ROUGE-1 11.1, ROUGE-2 1.0, ROUGE-L 10.8. "Return a list of a list of a list."
-or its like stands under each of the 15 that were read; that sentence alone under all scores 9.6, 1.3, 9.6, and the first
+or its like stands under each of the 15 that were read; that sentence under all scores 9.6, 1.3, 9.6, and the first
 sentence of the document 14.6, 3.7, 12.4. The recipe as it stands, 5,000 steps, was not trained.
 """
 
