@@ -175,11 +175,11 @@ def plot(found: list[dict], machine: str, path: Path) -> None:
     size = (11, max(4, 1 + 0.24 * len(pairs)))
     figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained")
     for row, e in enumerate(pairs.values()):
-        left.barh(row, e["ratio"], color="tab:blue" if e["ratio"] >= 1 else "tab:orange", height=0.6)
+        left.barh(row, e["ratio"] - 1, left=1, color="tab:blue" if e["ratio"] >= 1 else "tab:orange", height=0.6)
         left.plot([e["ratio_min"], e["ratio_max"]], [row, row], color="black", linewidth=1)
         left.annotate(
             f"{e['ratio']:.2f}",
-            (e["ratio_max"], row),
+            (max(1, e["ratio_max"]), row),
             (4, 0),
             textcoords="offset points",
             va="center",
@@ -188,6 +188,8 @@ def plot(found: list[dict], machine: str, path: Path) -> None:
     left.set_yticks(range(len(pairs)), pairs)
     left.invert_yaxis()
     left.axvline(1, color="black", linestyle="--", linewidth=1)
+    left.set_xscale("log", base=2)
+    left.xaxis.set_major_formatter("{x:g}")
     left.margins(x=0.15)
     left.set_xlabel("speed of genjax / speed of the peer (line: range of the rounds)")
     for name in names(found, machine, "recipes"):
