@@ -20,7 +20,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import jax
 import load
 import records
 import report
@@ -140,6 +139,8 @@ def pair(name: str, precision: str) -> dict:
 
 
 def measured_pair(name: str, precision: str) -> dict:
+    import jax  # not for the program, which starts itself again
+
     enable_cache()  # of compiled programs, as `genjax train` has it and PyTorch by itself
     module, function = PAIRS[name]
     built = getattr(importlib.import_module(f"peers.{module}"), function)(precision)

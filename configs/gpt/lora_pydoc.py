@@ -25,7 +25,7 @@ RUN BASE/hf --seed N`; torch 2.14, 2026-11-27), ours less theirs with its 95% in
 
                             source code                          the manual
     LoRA, seeds 0 to 2      1.967 - 1.963 = 0.003 +- 0.008       1.963 - 1.962 = 0.001 +- 0.004
-    all weights, 0          1.8388 - 1.8388                      1.9506 - 1.9506, from another base
+    all weights, 0          1.8388 - 1.8388                      1.9506 - 1.9506, another base, torch 2.13
     all weights, 1 and 2    1.8553 - 1.8554 = 0.0000 +- 0.0006   1.9529 - 1.9529 = 0.0000 +- 0.0001
 """
 

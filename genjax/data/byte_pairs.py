@@ -9,6 +9,7 @@ from genjax.errors import UserError
 from genjax.files import read_json, read_text
 
 __all__ = [
+    "BYTE_OF",
     "END_OF_TEXT",
     "MOST_PAIRS",
     "BPETokenizer",
@@ -29,12 +30,11 @@ class BPETokenizer(Backed):
     """Byte-level byte-pair encoding as in GPT-2."""
 
     def __init__(self, backend: Any):
-        byte_of = {character: byte for byte, character in enumerate(byte_characters())}
         ids = backend.get_vocab(with_added_tokens=True)
         names = sorted(ids, key=ids.get)
         _require_ids(ids)
         try:
-            super().__init__([b"" if n == END_OF_TEXT else bytes(byte_of[c] for c in n) for n in names], backend)
+            super().__init__([b"" if n == END_OF_TEXT else bytes(BYTE_OF[c] for c in n) for n in names], backend)
         except KeyError as error:
             raise UserError(f"the tokenizer is not byte-level: {error} stands for no byte") from error
         self.end_of_text = ids.get(END_OF_TEXT)
@@ -131,3 +131,6 @@ def byte_characters() -> list[str]:
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     moved = iter(range(256, 512))
     return [chr(byte if byte in printable else next(moved)) for byte in range(256)]
+
+
+BYTE_OF = {character: byte for byte, character in enumerate(byte_characters())}

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from genjax.data.byte_pairs import byte_characters
-from genjax.data.pieces import Backed
+from genjax.data.byte_pairs import BYTE_OF
+from genjax.data.pieces import ABOUT, Backed
 from genjax.errors import UserError
 from genjax.files import read_json, write_atomic
 
-__all__ = ["ABOUT", "HubTokenizer", "hub_tokenizer"]
+__all__ = ["HubTokenizer", "hub_tokenizer"]
 
-ABOUT = "tokenizer_config.json"
 ENDS = ("</s>", "<|endoftext|>", "<|end_of_text|>")  # where ABOUT names none
 SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # SentencePiece's
 BYTE = re.compile("<0x([0-9A-F]{2})>")  # its piece of a byte that is in no other piece
@@ -93,6 +92,3 @@ def _bytes(piece: str, spelling: str) -> bytes:
     if spelling == "spaces":
         return bytes.fromhex(byte[1]) if (byte := BYTE.fullmatch(piece)) else piece.replace(SPACE, " ").encode()
     return piece.encode()
-
-
-BYTE_OF = {character: byte for byte, character in enumerate(byte_characters())}

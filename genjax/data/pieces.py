@@ -12,9 +12,9 @@ import numpy as np
 from genjax.errors import UserError
 from genjax.files import write_atomic
 
-__all__ = ["BREAK", "CHUNK", "FILE", "Backed", "Pieces", "chunks", "encoded"]
+__all__ = ["ABOUT", "BREAK", "CHUNK", "FILE", "Backed", "Pieces", "chunks", "encoded"]
 
-FILE = "tokenizer.json"
+FILE, ABOUT = "tokenizer.json", "tokenizer_config.json"
 
 # Where a newline stands alone between two visible characters, GPT-2's pattern and BERT's always end a word: text cut
 # there tokenizes as if it were whole.

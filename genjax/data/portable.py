@@ -1,6 +1,6 @@
 """A tokenizer as Hugging Face's libraries read it."""
 
-from genjax.data.byte_pairs import END_OF_TEXT, byte_characters, byte_level
+from genjax.data.byte_pairs import BYTE_OF, END_OF_TEXT, byte_level
 from genjax.data.hub_tokenizers import HubTokenizer
 from genjax.data.pieces import Backed
 from genjax.data.tokenizers import ByteTokenizer, Tokenizer
@@ -20,7 +20,7 @@ def portable(tokenizer: Tokenizer) -> str | None:
         return None
     import tokenizers
 
-    ids = {character: byte for byte, character in enumerate(byte_characters())}
+    ids = dict(BYTE_OF)
     if tokenizer.end_of_text is not None:
         ids[END_OF_TEXT] = tokenizer.end_of_text
     backend = byte_level(tokenizers.models.BPE(ids, []))

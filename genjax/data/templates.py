@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from genjax.data.pieces import ABOUT
 from genjax.errors import UserError
 from genjax.files import expanded, read_json, read_text
 
 __all__ = ["Template", "chat_template"]
 
-ABOUT, FILE = "tokenizer_config.json", "chat_template.jinja"  # the latter is where newer versions write it
+FILE = "chat_template.jinja"  # where newer versions write it; older ones into ABOUT
 ENDS = ("bos_token", "eos_token")
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genjax.data.pieces import Backed
+from genjax.data.pieces import ABOUT, Backed
 from genjax.errors import UserError
 from genjax.files import read_json, read_text
 
 __all__ = ["SPECIAL", "VOCABULARY", "WordPieceTokenizer", "bert", "saved_word_pieces"]
 
-VOCABULARY, ABOUT = "vocab.txt", "tokenizer_config.json"
+VOCABULARY = "vocab.txt"
 SPECIAL = {  # transformers' names of tokens that no text has
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",

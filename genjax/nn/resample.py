@@ -21,11 +21,11 @@ Array = jax.Array
 FOLDED = np.float32([[1, 0, 0], [3, 1, 0], [3, 3, 1], [1, 3, 3], [0, 1, 3], [0, 0, 1]]) / 8  # filter after filter
 
 
-def conv(x_BHWC: Array, kernel: Array, groups: int = 1) -> Array:
+def conv(x_BHWC: Array, kernel: Array, groups: int = 1, padding: str | list[tuple[int, int]] = "SAME") -> Array:
     """(B, H, W, in) -> (B, H, W, out) by a kernel (k, k, in / groups, out)."""
     form = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(
-        x_BHWC, kernel, (1, 1), "SAME", dimension_numbers=form, feature_group_count=groups
+        x_BHWC, kernel, (1, 1), padding, dimension_numbers=form, feature_group_count=groups
     )
 
 
@@ -40,10 +40,7 @@ def upsample(x_BHWC: Array) -> Array:
 
 def downsample(x_BHWC: Array) -> Array:
     """(B, H, W, C) -> (B, H/2, W/2, C), of even sides."""
-    for axis in (1, 2):
-        a, b, c, d = _strided(x_BHWC, axis, 4, 2)
-        x_BHWC = (a + 3 * (b + c) + d) / 8
-    return x_BHWC
+    return _filtered(x_BHWC, 2)
 
 
 def conv_up(x_BHWC: Array, kernel_33IO: Array) -> Array:
@@ -65,11 +62,7 @@ def _transposed(x_BHWC: Array, kernel_33IO: Array) -> Array:
     b, h, w, _ = x_BHWC.shape
     square = [[_from_taps(x_BHWC, kernel_33IO[i::2, j::2]) for j in (0, 1)] for i in (0, 1)]
     y = jnp.stack([jnp.stack(row, 3) for row in square], 2)  # (B, H+1, 2, W+1, 2, O)
-    y = y.reshape(b, 2 * h + 2, 2 * w + 2, -1)[:, :-1, :-1]
-    for axis in (1, 2):
-        a, b, c, d = _strided(y, axis, 4, 1)
-        y = (a + 3 * (b + c) + d) / 4
-    return y
+    return 4 * _filtered(y.reshape(b, 2 * h + 2, 2 * w + 2, -1)[:, :-1, :-1], 1)
 
 
 @_transposed.defjvp
@@ -80,8 +73,7 @@ def _transposed_jvp(primals, tangents):
 def _from_taps(x_BHWC: Array, kernel_hwIO: Array) -> Array:
     """(B, H, W, I) -> (B, H+1, W+1, O): tap k, of two or one along an axis, leads from pixel i to pixel i + k."""
     padding = [(side - 1, 1) for side in kernel_hwIO.shape[:2]]
-    form = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x_BHWC, kernel_hwIO[::-1, ::-1], (1, 1), padding, dimension_numbers=form)
+    return conv(x_BHWC, kernel_hwIO[::-1, ::-1], padding=padding)
 
 
 def conv_down(x_BHWC: Array, kernel_33IO: Array) -> Array:
@@ -95,6 +87,14 @@ def _folded(kernel_33IO: Array) -> Array:
     taps = FOLDED.astype(kernel_33IO.dtype)
     kernel = jnp.einsum("hx,wy,xyio->hwio", taps, taps, kernel_33IO)
     return kernel.reshape(3, 2, 3, 2, *kernel.shape[2:])
+
+
+def _filtered(x_BHWC: Array, stride: int) -> Array:
+    """The filter along both axes, at every `stride`-th place."""
+    for axis in (1, 2):
+        a, b, c, d = _strided(x_BHWC, axis, 4, stride)
+        x_BHWC = (a + 3 * (b + c) + d) / 8
+    return x_BHWC
 
 
 def _strided(x: Array, axis: int, count: int, stride: int) -> list[Array]:
