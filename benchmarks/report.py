@@ -190,12 +190,14 @@ def plot(found: list[dict], machine: str, path: Path) -> None:
     left.axvline(1, color="black", linestyle="--", linewidth=1)
     left.set_xscale("log", base=2)
     left.xaxis.set_major_formatter("{x:g}")
-    left.margins(x=0.15)
+    left.margins(x=0.2)
     left.set_xlabel("speed of genjax / speed of the peer (line: range of the rounds)")
     for name in names(found, machine, "recipes"):
         dates, entries = zip(*history(found, machine, "recipes", name))
         right.plot(dates, [cost("recipes", e) for e in entries], marker="o", label=name)
     right.set_yscale("log")
+    right.yaxis.set_major_formatter("{x:g}")
+    right.yaxis.set_minor_formatter("{x:g}")
     right.set_ylabel("median step, ms")
     right.tick_params(axis="x", rotation=30)
     if right.lines:

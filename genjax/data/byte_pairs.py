@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genjax.data.pieces import Backed, chunks
+from genjax.data.pieces import Backed, chunks, require_numbered
 from genjax.errors import UserError
 from genjax.files import read_json, read_text
 
@@ -32,7 +32,6 @@ class BPETokenizer(Backed):
     def __init__(self, backend: Any):
         ids = backend.get_vocab(with_added_tokens=True)
         names = sorted(ids, key=ids.get)
-        _require_ids(ids)
         try:
             super().__init__([b"" if n == END_OF_TEXT else bytes(BYTE_OF[c] for c in n) for n in names], backend)
         except KeyError as error:
@@ -95,7 +94,9 @@ def saved_bpe(saved: dict) -> BPETokenizer:
 def _bpe(vocabulary: dict[str, Any], merges: list[Any]) -> BPETokenizer:
     import tokenizers
 
-    _require_ids(vocabulary)
+    require_numbered(vocabulary)
+    if lacking := [byte for byte, character in enumerate(byte_characters()) if character not in vocabulary]:
+        raise UserError(f"its vocabulary has no id for the byte {lacking[0]:#x}")
     for pair in merges:
         fits = isinstance(pair, list) and len(pair) == 2 and all(isinstance(piece, str) for piece in pair)
         if not fits or not all(piece in vocabulary for piece in (*pair, "".join(pair))):
@@ -104,16 +105,6 @@ def _bpe(vocabulary: dict[str, Any], merges: list[Any]) -> BPETokenizer:
     if END_OF_TEXT in vocabulary:
         backend.add_special_tokens([END_OF_TEXT])
     return BPETokenizer(backend)
-
-
-def _require_ids(vocabulary: dict[str, Any]) -> None:
-    """Raises UserError where the ids are not 0, 1, 2, ..., or a byte has none."""
-    if not all(type(number) is int for number in vocabulary.values()):
-        raise UserError("an id in its vocabulary is no whole number")
-    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
-        raise UserError("the tokenizer's ids are not 0, 1, 2, ...: the vocabulary is damaged or of another kind")
-    if lacking := [byte for byte, character in enumerate(byte_characters()) if character not in vocabulary]:
-        raise UserError(f"its vocabulary has no id for the byte {lacking[0]:#x}")
 
 
 def byte_level(model: Any) -> Any:

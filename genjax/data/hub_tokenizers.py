@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from genjax.data.byte_pairs import BYTE_OF
-from genjax.data.pieces import ABOUT, Backed
+from genjax.data.pieces import ABOUT, Backed, require_numbered
 from genjax.errors import UserError
 from genjax.files import read_json, write_atomic
 
@@ -31,8 +31,7 @@ class HubTokenizer(Backed):
     def __init__(self, backend: Any, spelling: str, end: str | None):
         """`spelling`: what the characters of a piece are, "bytes" as in GPT-2, or letters and "spaces"."""
         ids = backend.get_vocab(with_added_tokens=True)
-        if sorted(ids.values()) != list(range(len(ids))):
-            raise UserError("its ids are not 0, 1, 2, ...: the vocabulary is damaged or of another kind")
+        require_numbered(ids)
         if end is not None and end not in ids:
             raise UserError(f"its vocabulary has no {end}, which ends a text by {ABOUT}")
         added = {token.content: token.special for token in backend.get_added_tokens_decoder().values()}

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from genjax.errors import UserError
 from genjax.files import write_atomic
 
-__all__ = ["ABOUT", "BREAK", "CHUNK", "FILE", "Backed", "Pieces", "chunks", "encoded"]
+__all__ = ["ABOUT", "BREAK", "CHUNK", "FILE", "Backed", "Pieces", "chunks", "encoded", "require_numbered"]
 
 FILE, ABOUT = "tokenizer.json", "tokenizer_config.json"
 
@@ -47,6 +47,13 @@ class Pieces:
 
     def _write(self, folder: Path, text: str) -> None:
         write_atomic(Path(folder) / FILE, text.encode())  # a link in its place is replaced, not followed
+
+
+def require_numbered(vocabulary: Mapping[str, Any]) -> None:
+    """Raises UserError where the ids of the pieces are not 0, 1, 2, ..."""
+    ids = vocabulary.values()
+    if not all(type(n) is int for n in ids) or sorted(ids) != list(range(len(ids))):
+        raise UserError("the tokenizer's ids are not 0, 1, 2, ...: the vocabulary is damaged or of another kind")
 
 
 def encoded(text: str, encoding: str = "utf-8") -> bytes:

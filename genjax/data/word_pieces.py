@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genjax.data.pieces import ABOUT, Backed
+from genjax.data.pieces import ABOUT, Backed, require_numbered
 from genjax.errors import UserError
 from genjax.files import read_json, read_text
 
@@ -35,8 +35,7 @@ class WordPieceTokenizer(Backed):
         """
         import tokenizers
 
-        if not all(type(n) is int for n in ids.values()) or sorted(ids.values()) != list(range(len(ids))):
-            raise UserError("the ids of its vocabulary are not 0, 1, 2, ...: it is damaged or of another kind")
+        require_numbered(ids)
         if lacking := [token for token in SPECIAL.values() if token not in ids]:
             raise UserError(f"its vocabulary has no {lacking[0]}, which BERT's has")
         backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(dict(ids), unk_token=SPECIAL["unk_token"]))

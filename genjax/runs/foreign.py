@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genjax.data import Tokenizer
+from genjax.data.pieces import ABOUT
 from genjax.data.portable import portable, special_tokens
 from genjax.engine.state import TrainState, averaged
 from genjax.errors import UserError
@@ -77,7 +78,7 @@ def export_folder(model: Model, state: TrainState, folder: Path, tokenizer: Toke
     about = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": model.context}
     about |= special_tokens(tokenizer)
     files.append(write_atomic(folder / TOKENIZER, text.encode()))
-    files.append(write_atomic(folder / "tokenizer_config.json", json.dumps(about, indent=2).encode()))
+    files.append(write_atomic(folder / ABOUT, json.dumps(about, indent=2).encode()))
     return files
 
 

@@ -130,7 +130,7 @@ def _without_byte(saved):
         (lambda saved: saved["model"].update(dropout=0.5), "dropout is set"),
         (lambda saved: saved.update(normalizer={"type": "NFC"}), "normalizer is set"),
         (lambda saved: saved["model"]["vocab"].update(a=0), "ids are not 0, 1, 2"),
-        (lambda saved: saved["model"]["vocab"].update(a="x"), "no whole number"),
+        (lambda saved: saved["model"]["vocab"].update(a="x"), "ids are not 0, 1, 2"),
         (lambda saved: saved["model"]["vocab"].update(a=2**70), "ids are not 0, 1, 2"),
         (_without_byte, "no id for the byte 0x61"),
         (lambda saved: saved["model"].update(merges=[["a", "zzz"]]), "is not of two pieces"),
