@@ -110,8 +110,15 @@ MISTAKES = [
     (["train", "vae_digits", "--data.source", "digit"], 2, "did you mean digits?"),
     (["train", "vae_digits", "--data.path", "no/such/place"], 1, "no such file or folder"),
     (["train", "vae_digits", "--data.batch-size", "12"], 1, "take a multiple of 8"),
+    (
+        ["train", "translate_phrases", "--train.grad-accumulation", "2"],
+        1,
+        "the order makes batches of 24 rows, which do not divide into 8 devices x 2 micro-batches: "
+        "--data.order.multiple 16",
+    ),
     (["train", "vae_digits", "--mesh.data", "3"], 1, "does not fit 8 devices"),
     (["train", "vae_digits", "--mesh.fsdp", "2", "--train.backend", "pmap"], 1, "--train.backend jit"),
+    (["train", "vae_digits", "--mesh.fsdp=2", "--mesh.tensor=2", "--train.backend=pmap"], 1, "--train.backend jit"),
     (["train", "vae_digits", "--mesh.num-processes", "2"], 1, "go together"),
     (["train", "vae_digits", "--train.init-from", "head=x"], 2, "the entries are"),
     (

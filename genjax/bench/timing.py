@@ -99,6 +99,7 @@ def measure(
     if engine.platform == "cpu":
         keep_freed_memory()
     if dataset:
+        engine.require_shapes(dataset.shapes(experiment.data.batch_size))
         batches = list(itertools.islice(feed(engine, dataset), experiment.data.prefetch))
     else:
         batches = [_random_batch(engine)]

@@ -12,6 +12,8 @@ __all__ = ["draw", "filter_logits"]
 
 Array = jax.Array
 
+LEAST = float(jnp.finfo(jnp.float32).tiny)  # a smaller share is 0 in float32, and would keep no id
+
 
 def filter_logits(logits_NV: Array, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Array:
     """Logits of the truncated distribution: -inf outside of it. Temperature first, then top-k, then top-p.
@@ -28,7 +30,7 @@ def filter_logits(logits_NV: Array, *, temperature: float = 1.0, top_k: int = 0,
         probability_NV = jax.nn.softmax(logits_NV)
         ordered_NV = jnp.sort(probability_NV, descending=True)
         before_NV = jnp.cumsum(ordered_NV, axis=-1) - ordered_NV
-        least_N1 = jnp.min(jnp.where(before_NV < top_p, ordered_NV, jnp.inf), axis=-1, keepdims=True)
+        least_N1 = jnp.min(jnp.where(before_NV < max(top_p, LEAST), ordered_NV, jnp.inf), axis=-1, keepdims=True)
         logits_NV = jnp.where(probability_NV >= least_N1, logits_NV, -jnp.inf)
     return logits_NV
 

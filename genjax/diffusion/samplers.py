@@ -66,10 +66,13 @@ def start(grid: Level, key: Array, index_B: Array, shape: tuple[int, ...]) -> Ar
 def least_end(grid: Level, process: Process) -> Level:
     """A DDPM's grid that ends at its least noise instead of clean, as Stable Diffusion's DDIM does.
 
-    A step shorter where the grid visits that level anyway. diffusers: set_alpha_to_one=False.
+    A step shorter where the grid visits that level anyway; raises UsageError where none is left. diffusers:
+    set_alpha_to_one=False.
     """
     least = process.level(np.zeros(1))
     kept = np.flatnonzero(grid.t[:-1] > 0)
+    if not len(kept):
+        raise UsageError("the only step begins at the least noise, where the end is: take 2 steps or more")
     return Level(*(np.append(values[kept], end) for values, end in zip(grid, least, strict=True)))
 
 

@@ -71,7 +71,8 @@ def plan(grid: Level, process: Process, sampler: str, eta: float, churn: Churn, 
     extrapolate = np.zeros(len(down))
     if sampler == "dpmpp_2m":  # Lu et al. 2022, algorithm 2; first order where it starts and where it ends clean
         length = log_snr[down + 1] - log_snr[down]
-        extrapolate[1:] = np.where(np.isfinite(length[1:]), length[1:] / length[:-1] / 2, 0.0)
+        with np.errstate(invalid="ignore"):  # from pure noise to a clean image in two steps: infinity by infinity
+            extrapolate[1:] = np.where(np.isfinite(length[1:]), length[1:] / length[:-1] / 2, 0.0)
 
     follows = Level(*(np.append(b[1:], e[-1]) for b, e in zip(Level(*(v[down] for v in grid)), end, strict=True)))
     back = follows.alpha / end.alpha

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from genjax.experiment import Experiment
 from genjax.memory import available, require_room
 from genjax.models.base import SampleOptions, Term
 from genjax.nn.sharding import REPLICA
+from genjax.orders import Shape
 from genjax.runtime import compilation
 from genjax.runtime import mesh as meshes
 from genjax.spec import DataSpec
@@ -44,7 +45,9 @@ class Engine:
         self.model = experiment.model.on(self.platform)
         self.pmap = experiment.train.backend == "pmap"
         self.unroll = True if self.platform == "cpu" else 1  # loops around convolutions are slow on CPU
-        _check_division(experiment, self.mesh)
+        _check_backend(experiment, self.mesh)
+        size = experiment.data.batch_size
+        self._require_division(size, f"--data.batch-size {size} does", "take a multiple of ")
 
         self._create = functools.partial(states.create, self.model, experiment, spec)
         shapes = jax.eval_shape(self._create, run_key(0, INIT))
@@ -86,6 +89,19 @@ class Engine:
             there = (device.memory_stats() or {}).get("bytes_limit", size)
         cure = "make the model, its data or --data.batch-size smaller, or take more --mesh.fsdp"
         require_room(size, "the state of the model and a batch", cure, there)
+
+    def require_shapes(self, shapes: Iterable[Shape]) -> None:
+        """Raises UserError where a batch that the order makes does not divide into devices and micro-batches."""
+        for rows, _ in shapes:
+            self._require_division(rows, f"the order makes batches of {rows} rows, which do", "--data.order.multiple ")
+
+    def _require_division(self, rows: int, which: str, cure: str) -> None:
+        parts, accumulation = meshes.batch_parts(self.mesh), self.experiment.train.grad_accumulation
+        if rows % (parts * accumulation):
+            raise UserError(
+                f"{which} not divide into {parts} device{'s' * (parts != 1)} x {accumulation} "
+                f"micro-batch{'es' * (accumulation != 1)}: {cure}{parts * accumulation}"
+            )
 
     def rows(self, batch_size: int) -> slice:
         """The rows of a global batch that this process prepares."""
@@ -223,16 +239,9 @@ def _require_alike(model_state: Tree) -> None:
             )
 
 
-def _check_division(experiment: Experiment, mesh: jax.sharding.Mesh) -> None:
-    batch, accumulation = experiment.data.batch_size, experiment.train.grad_accumulation
-    parts = meshes.batch_parts(mesh)
-    if experiment.train.backend == "pmap" and parts != mesh.shape["data"] * mesh.shape["tensor"]:
+def _check_backend(experiment: Experiment, mesh: jax.sharding.Mesh) -> None:
+    if experiment.train.backend == "pmap" and mesh.shape["fsdp"] * mesh.shape["tensor"] > 1:
         raise UserError(
             f"the pmap backend only replicates: mesh fsdp {mesh.shape['fsdp']}, tensor {mesh.shape['tensor']} "
             "need --train.backend jit"
-        )
-    if batch % (parts * accumulation):
-        raise UserError(
-            f"--data.batch-size {batch} does not divide into {parts} device{'s' * (parts != 1)} x {accumulation} "
-            f"micro-batch{'es' * (accumulation != 1)}: take a multiple of {parts * accumulation}"
         )

@@ -123,6 +123,6 @@ def decay_mask(params) -> dict:
 
     def decays(path, array) -> bool:
         names = [key.key for key in path]
-        return names[-1] not in ("bias", "scale") and array.ndim - ("blocks" in names) > 1
+        return not names[-1].endswith(("bias", "scale")) and array.ndim - ("blocks" in names) > 1
 
     return jax.tree_util.tree_map_with_path(decays, params)

@@ -25,7 +25,8 @@ def standard_error(
     It says nothing of a bias: a Fréchet distance, for one, falls as the sets grow.
 
     Args:
-      statistic: takes a weight (N,) float64 for the examples of each set: how often each was drawn, N in all.
+      statistic: takes a weight (N,) float64 for the examples of each set: how often each was drawn, N in all. Sets for
+        which it is NaN are left out.
       counts: how many examples each set has.
       repeats: how often sets are drawn, from a fixed seed.
       together: the sets are equally large, and row i of each belongs to the same example, such as the label that both
@@ -38,4 +39,4 @@ def standard_error(
         weights = [np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float64) for n in drawn]
         weights = weights * len(counts) if together else weights
         values.append(statistic(*weights))
-    return float(np.std(values, ddof=1))
+    return float(np.nanstd(values, ddof=1))

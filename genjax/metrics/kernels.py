@@ -93,7 +93,7 @@ def mmd2(
     """The unbiased estimate of the squared MMD (Gretton et al. 2012, equation 3), from kernels among two sets.
 
     Args:
-      weight_N, weight_M: how often each row counts. A row is never compared with itself.
+      weight_N, weight_M: how often each row counts. A row is never compared with itself; of one row alone it is NaN.
     """
     w = np.ones(len(k_NN)) if weight_N is None else weight_N
     v = np.ones(len(k_MM)) if weight_M is None else weight_M
@@ -101,7 +101,8 @@ def mmd2(
 
 
 def _within(k_NN: np.ndarray, w: np.ndarray) -> float:
-    return (w @ k_NN @ w - w**2 @ np.diagonal(k_NN)) / (w.sum() ** 2 - w @ w)
+    pairs = w.sum() ** 2 - w @ w
+    return (w @ k_NN @ w - w**2 @ np.diagonal(k_NN)) / pairs if pairs else np.nan
 
 
 def squared_distances(x_ND: np.ndarray, y_MD: np.ndarray) -> np.ndarray:

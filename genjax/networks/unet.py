@@ -48,7 +48,7 @@ class UNetConfig(Denoiser):
     scale_shift: bool = False  # the noise level scales and shifts the normalized activations, instead of being added
     resample_blocks: bool = False  # resolution changes within residual blocks
     patch: int = 1  # side of the squares of pixels that full resolution takes as one; then `attention` counts squares
-    attention_implementation: Implementation = "auto"  # auto: the fastest kernel of the platform
+    attention_implementation: Implementation = "auto"  # auto: "xla"
 
     reads: ClassVar = True
 
@@ -80,6 +80,8 @@ class UNetConfig(Denoiser):
                 raise UsageError(f"heads do not divide {features} channels: choose other heads, or channels")
 
     def on(self, platform: str, dtype: str | None) -> Self:
+        if self.attention_implementation != "auto":
+            return self
         # Heads as wide as 512 channels are beyond the flash kernels, and maps of 16 x 16 gain little from them.
         return dataclasses.replace(self, attention_implementation="xla")
 

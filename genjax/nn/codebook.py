@@ -100,7 +100,7 @@ class VectorQuantizer(Quantizer):
             sum_KD = average(state["sum"], sums["sum"])
             total = count_K.sum()
             smooth_K = (count_K + self.epsilon) / (total + self.size * self.epsilon) * total
-            codebook_KD = sum_KD / smooth_K[:, None]
+            codebook_KD = jnp.where(count_K[:, None] > 0, sum_KD / smooth_K[:, None], codebook_KD)  # until it is taken
         mean = count_K.mean()
         dead_K = count_K < self.restart * mean
         candidate_KD = rows["candidate"][(jnp.cumsum(dead_K) - 1) % len(rows["candidate"])]

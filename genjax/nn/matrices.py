@@ -6,7 +6,8 @@ from typing import NamedTuple
 __all__ = ["Matrix", "matrix"]
 
 STACKED = re.compile(r"(^|/)blocks/")  # one block's weights after another, see `nn.stack`
-HEADS = re.compile(r"(^|/)qkv/kernel$")  # (in, heads and parts ...); all other kernels are (in ..., out)
+# Heads of attention, shifts and scales of DiT, gates of recurrent layers: (in, out ...). All others are (in ..., out).
+PARTS = re.compile(r"(^|/)(qkv|adapt|layer_\d+)/(state_)?kernel$")
 
 
 class Matrix(NamedTuple):
@@ -25,6 +26,6 @@ def matrix(path: str, shape: tuple[int, ...]) -> Matrix | None:
     stack = int(bool(STACKED.search(path)))
     if not path.endswith("kernel") or len(shape) - stack < 2:
         return None
-    at = stack + 1 if HEADS.search(path) else len(shape) - 1
+    at = stack + 1 if PARTS.search(path) else len(shape) - 1
     axes = tuple(range(len(shape)))
     return Matrix(axes[:stack], axes[stack:at], axes[at:])

@@ -65,6 +65,7 @@ def train(experiment: Experiment, out: str | Path, *, recipe: str = "custom") ->
             experiment = resolve(experiment, dataset.spec)
             require_weights(experiment)
             engine = Engine(experiment, dataset.spec)
+            engine.require_shapes(dataset.shapes(experiment.data.batch_size))
         return run_loop(engine, dataset, out, recipe=recipe)
 
 

@@ -27,7 +27,7 @@ def brute_force(logits, temperature, top_k, top_p):
 
 
 @pytest.mark.parametrize(
-    "temperature, top_k, top_p", [(1, 0, 1), (0.7, 3, 1), (1.3, 0, 0.6), (0.9, 5, 0.8), (1, 99, 0.01)]
+    "temperature, top_k, top_p", [(1, 0, 1), (0.7, 3, 1), (1.3, 0, 0.6), (0.9, 5, 0.8), (1, 99, 0.01), (1, 0, 1e-40)]
 )
 def test_truncation(temperature, top_k, top_p):
     logits = 2 * np.random.default_rng(0).standard_normal((20, 11)).astype(np.float32)

@@ -88,6 +88,8 @@ def test_a_grid_may_end_at_the_least_noise():
         grid = least_end(process.grid(4, spacing), process)
         assert len(grid.t) == steps + 1 and (np.diff(grid.sigma) < 0).all()
         assert grid.sigma[-1] == process.level(0).sigma
+    with pytest.raises(UsageError, match="take 2 steps or more"):
+        least_end(process.grid(1, "leading"), process)
 
 
 def test_zero_snr_ends_in_pure_noise_and_keeps_the_least():

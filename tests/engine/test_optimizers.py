@@ -65,6 +65,7 @@ def test_decay_spares_biases_scales_and_single_numbers_stacked_or_not():
         "log_sigma": False,
         "gain": False,
     }
+    assert optimizers.decay_mask({"layer_0": {"state_bias": jnp.ones((3, 4))}}) == {"layer_0": {"state_bias": False}}
     stacked = {"blocks": {"gain": jnp.ones((4, 3)), "table": jnp.ones((4, 3, 2))}}
     assert optimizers.decay_mask(stacked) == {"blocks": {"gain": False, "table": True}}
 

@@ -88,6 +88,12 @@ def test_a_set_is_nearer_to_its_like_than_to_others(name):
     assert near < far < measured(name, real, like + 1.0)[first]
 
 
+@pytest.mark.parametrize("name", ["kid", "mmd", "energy"])
+def test_few_rows_have_a_finite_error(name):
+    for count in (3, 5):  # some of the sets that are drawn anew are one row, time and again
+        assert np.isfinite(list(measured(name, gaussian(count), gaussian(count, seed=1)).values())).all()
+
+
 def test_fewer_rows_than_features_are_finite_and_of_the_scale_of_the_others():
     wide = gaussian(20, 50)
     assert frechet_distance(wide, wide) == pytest.approx(0, abs=1e-10)

@@ -80,6 +80,10 @@ def test_the_change_is_the_papers():
     [
         ("blocks/attention/qkv/kernel", (3, 16, 2, 4, 4), ((0,), (1,), (2, 3, 4))),
         ("blocks/attention/out/kernel", (3, 4, 4, 16), ((0,), (1, 2), (3,))),
+        ("blocks/adapt/kernel", (3, 16, 6, 16), ((0,), (1,), (2, 3))),
+        ("final/adapt/kernel", (16, 2, 16), ((), (0,), (1, 2))),
+        ("layer_0/kernel", (8, 4, 16), ((), (0,), (1, 2))),
+        ("layer_1/state_kernel", (16, 3, 16), ((), (0,), (1, 2))),
         ("level_0/conv1/kernel", (3, 3, 8, 16), ((), (0, 1, 2), (3,))),
         ("dense/kernel", (8, 16), ((), (0,), (1,))),
         ("blocks/mlp_norm/scale", (3, 16), None),

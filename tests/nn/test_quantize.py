@@ -65,6 +65,16 @@ def test_at_the_first_step_dead_codes_go_to_the_data(learn):
     assert state["count"].min() > 0
 
 
+def test_where_no_code_dies_those_that_were_never_taken_stay_where_they_are():
+    vq = VectorQuantizer(size=8, width=2, restart=0.0)
+    state, z = vq.init_state(KEY), np.full((3, 4, 2, 2), 5, np.float32)
+    q = quantize(vq, {}, state, z)
+    _, new = vq.update({}, state, q.sums, q.rows)
+    taken = np.arange(8) == q.ids[0, 0, 0]
+    np.testing.assert_allclose(new["codebook"][taken], [[5, 5]], rtol=1e-3)
+    np.testing.assert_array_equal(new["codebook"][~taken], state["codebook"][~taken])
+
+
 def test_the_temperature_falls_along_a_cosine_and_without_training_one_code_is_taken():
     dvae = Gumbel(size=5, width=3, temperature=(1.0, 0.25), steps=10)
     np.testing.assert_allclose([dvae.temperature_at(step) for step in (0, 5, 10, 99)], [1, 0.625, 0.25, 0.25])

@@ -13,7 +13,7 @@ from genjax.models.gan import augment_pipeline as pipeline
 from genjax.nn import noise
 from genjax.registry import register
 
-__all__ = ["ADA", "Augmentation", "DiffAugment", "RampedAugment", "augmented", "sign_sums"]
+__all__ = ["ADA", "Augmentation", "DiffAugment", "RampedAugment", "augmented", "refuse_ada", "sign_sums"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,12 @@ def augmented(augment: Augmentation | None, state: Tree, image_BHWC: Array, key:
 def sign_sums(real_logit_B: Array) -> Tree:
     """What `Augmentation.update` reads, as a part of `LossOutput.sums`."""
     return {"sign": jnp.sign(real_logit_B).sum(), "images": jnp.float32(len(real_logit_B))}
+
+
+def refuse_ada(augment: Augmentation | None, logit: str) -> None:
+    """For a discriminator whose logit says "real" above no value. Raises UsageError for ADA, which reads the sign."""
+    if isinstance(augment, ADA):
+        raise UsageError(f"ADA reads the sign of a logit, and {logit} has none: model.augment DiffAugment()")
 
 
 @dataclasses.dataclass(frozen=True)

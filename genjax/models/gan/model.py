@@ -24,7 +24,7 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
-from genjax.models.gan.augment import ADA, Augmentation, augmented, sign_sums
+from genjax.models.gan.augment import Augmentation, augmented, refuse_ada, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
 from genjax.models.objectives import OBJECTIVES, squared_gradient
 from genjax.networks.gan import DCGAN, GANConfig
@@ -86,10 +86,8 @@ class GAN(Model):
                 raise UsageError(f"model.{name} must be at least 1, not {getattr(self, name)}")
         if self.classes is not None and self.classes < 0:
             raise UsageError(f"model.classes must not be negative, not {self.classes}")
-        if isinstance(self.augment, ADA) and OBJECTIVES[self.objective].boundary is None:
-            raise UsageError(
-                "ADA reads the sign of a logit, and a critic's score has none: model.augment DiffAugment()"
-            )
+        if OBJECTIVES[self.objective].boundary is None:
+            refuse_ada(self.augment, "a critic's score")
         for name in ("clip", "gradient_penalty", "r1_gamma"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"model.{name} must not be negative (0 turns it off), not {getattr(self, name)}")

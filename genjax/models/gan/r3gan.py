@@ -23,7 +23,7 @@ from genjax.models.base import (
     require_turn,
     valid_rows,
 )
-from genjax.models.gan.augment import Augmentation, augmented, sign_sums
+from genjax.models.gan.augment import Augmentation, augmented, refuse_ada, sign_sums
 from genjax.models.gan.logits import judged, quantiles, verdict
 from genjax.models.objectives import squared_gradient
 from genjax.networks.gan import GANConfig
@@ -50,7 +50,7 @@ class R3GAN(Model):
     gamma: float = 1.0  # of R1 and R2
     final_gamma: float | None = None  # at `gamma_steps`; None = a tenth of gamma
     gamma_steps: int = 40_000
-    augment: Augmentation | None = None
+    augment: Augmentation | None = None  # DiffAugment(), RampedAugment()
     image_shape: tuple[int, int, int] | None = None  # None = of the data
     classes: int | None = None  # None = of the data; used when conditional
 
@@ -63,6 +63,7 @@ class R3GAN(Model):
             raise UsageError("R3GAN: latent and gamma_steps are positive, and gamma and final_gamma not negative")
         if self.network.couples_batch:
             raise UsageError("R3GAN penalizes each example's own gradient, which batch norm mixes: set another norm")
+        refuse_ada(self.augment, "a difference of two")
 
     @property
     def turns(self) -> tuple[Turn, ...]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from genjax.errors import UsageError, visible
 from genjax.models.base import Given, Model, SampleOptions
-from genjax.spec import Tokens, require
 
 __all__ = ["GAP", "BERTOptions"]
 
@@ -40,6 +39,8 @@ class BERTOptions(SampleOptions):
             return {}, self
         if given.tokenizer is None:
             raise UsageError("--prompt is text, and this run's data has no tokenizer to read it")
+        if self.likeliest > model.data_vocabulary:
+            raise UsageError(f"--likeliest {self.likeliest}: the vocabulary has {model.data_vocabulary} pieces")
         room, rows = model.room, []
         for n, text in enumerate(self.prompt, 1):
             if not text.strip():
@@ -52,8 +53,7 @@ class BERTOptions(SampleOptions):
                 )
             rows += [ids] * self.likeliest
         rows = [rows[i % len(rows)] for i in range(num)]
-        longest = require(given.spec, "tokens", Tokens, "BERT").longest
-        padded = np.zeros((num, max(longest, room)), np.int32)
+        padded = np.zeros((num, room), np.int32)
         for row, ids in zip(padded, rows):
             row[: len(ids)] = ids
         arrays = {

@@ -13,7 +13,7 @@ from genjax.models.vae.vqvae import VQVAE
 from genjax.networks import transformer
 from genjax.spec import Codes, DataSpec, Image
 
-__all__ = ["Coded", "lengths_of"]
+__all__ = ["Coded", "lengths_of", "words_of"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,12 @@ class Coded(transformer.Config, Model):
         if "tokens" in batch:
             return batch["tokens"]
         return self.first_stage.encode(own(params), own(state), batch, key)
+
+
+def words_of(batch: Batch, width: int) -> Array:
+    """(B, S) the captions, padded to S = `width`: batches of buckets have shorter ones."""
+    words_BS = batch["caption"]
+    return jnp.pad(words_BS, ((0, 0), (0, width - words_BS.shape[1])))
 
 
 def lengths_of(batch: Batch) -> Array | None:

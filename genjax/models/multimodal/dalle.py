@@ -27,7 +27,7 @@ from genjax.models.base import (
 )
 from genjax.models.first_stage import prefixed
 from genjax.models.language.gpt import cross_entropy
-from genjax.models.multimodal.coded import Coded, lengths_of
+from genjax.models.multimodal.coded import Coded, lengths_of, words_of
 from genjax.models.multimodal.dalle_options import DALLEOptions
 from genjax.models.multimodal.dalle_sampling import sample
 from genjax.networks import transformer
@@ -129,7 +129,7 @@ class DALLE(Coded):
             raise UserError(f"this DALLE needs a {missing} for every picture, and none was given")
         if self.condition == "label":
             return conditions["label"][:, None], jnp.ones((rows,), jnp.int32)
-        return conditions["caption"], lengths_of(conditions)
+        return words_of(conditions, self.text), lengths_of(conditions)
 
     def nats(
         self, params: Params, state: Tree, batch: Batch, key: Array, *, train: bool

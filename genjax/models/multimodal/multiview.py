@@ -227,6 +227,8 @@ class Multiview(Model):
 
     def check(self, options: MultiviewOptions) -> MultiviewOptions:
         for flag, names in (("--given", options.given), ("--sample", options.sample)):
+            if len(set(names)) < len(names):
+                raise UsageError(f"{flag} {' '.join(names)}: each view once")
             if unknown := [name for name in names if name not in self.views]:
                 raise UsageError(f"{flag} {unknown[0]}: this model was trained on the views {', '.join(self.views)}")
         others = tuple(name for name in self.views if name not in options.given)

@@ -50,12 +50,13 @@ def mmvae(model: "Multiview", params: Params, batch: Batch, key: Array) -> Loss:
     """
     mean, log_var, there_MB = model.experts(params, batch, model.views)
     draws, count_B = model.samples, jnp.maximum(there_MB.sum(0), 1)
+    mixed_MB = jnp.where(there_MB.any(0), there_MB, 1)  # of no view all: log 0 times 0 is no number
     held = jax.lax.stop_gradient((mean, log_var)) if draws > 1 else (mean, log_var)
 
     def log_weights(z_DBZ: Array, scale_M: Array, beta: float) -> Array:
         """(D, B) for D draws a row."""
         each_DMB = jax.vmap(lambda z_BZ: log_density(z_BZ, *held))(z_DBZ)
-        mixture_DB = jax.nn.logsumexp(each_DMB, axis=1, b=there_MB) - jnp.log(count_B)
+        mixture_DB = jax.nn.logsumexp(each_DMB, axis=1, b=mixed_MB) - jnp.log(count_B)
         ratio_DB = log_density(z_DBZ, jnp.zeros_like(z_DBZ), jnp.zeros_like(z_DBZ)) - mixture_DB
         likelihood_DMB = _likelihoods(model, params, batch, z_DBZ)
         return (scale_M[:, None] * likelihood_DMB).sum(1) + beta * ratio_DB

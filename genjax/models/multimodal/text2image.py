@@ -15,6 +15,7 @@ from genjax.errors import UsageError, UserError
 from genjax.models.base import Array, Batch, Given, Layout, Params, SampleOptions, Tree, require_agreement
 from genjax.models.diffusion.model import Diffusion
 from genjax.models.diffusion.options import DiffusionOptions
+from genjax.models.multimodal.coded import lengths_of, words_of
 from genjax.models.multimodal.dalle_options import captions_of
 from genjax.networks import transformer
 from genjax.networks.base import Text
@@ -132,9 +133,7 @@ class Text2Image(Diffusion):
     def given(self, params: Params, conditions: Batch) -> Text:
         if "caption" not in conditions:
             raise UserError("this model makes pictures of captions, and none was given")
-        words_BS = conditions["caption"]
-        every_B = jnp.full(words_BS.shape[:1], words_BS.shape[1], jnp.int32)
-        return self.read(params, words_BS, conditions.get("caption_length", every_B))
+        return self.read(params, words_of(conditions, self.text), lengths_of(conditions))
 
     def nothing(self, params: Params) -> Text:
         """The end of a text alone, in as many places as captions have."""

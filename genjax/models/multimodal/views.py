@@ -38,6 +38,8 @@ def seen(name: str, field: Field, batch: Mapping[str, Array]) -> Array:
     if isinstance(field, Tokens):
         length = batch.get(f"{name}_length", jnp.full(values.shape[0], values.shape[1]))
         values = jnp.where(jnp.arange(values.shape[1]) < length[:, None], values, field.vocabulary)
+        shorter = ((0, 0), (0, field.longest - values.shape[1]))  # than the longest, as batches of buckets are
+        values = jnp.pad(values, shorter, constant_values=field.vocabulary)
         return jax.nn.one_hot(values, field.vocabulary + 1)[..., None]
     if isinstance(field, Label):
         return jax.nn.one_hot(values, field.classes)[:, None, :, None]

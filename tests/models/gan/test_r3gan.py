@@ -10,7 +10,7 @@ import pytest
 from systems import batch, engine
 
 from genjax.errors import UsageError
-from genjax.models import DCGAN, R3GAN, R3GANConfig
+from genjax.models import ADA, DCGAN, R3GAN, R3GANConfig
 from genjax.networks.r3gan import Linear
 
 KEY = jax.random.key(3)
@@ -86,6 +86,7 @@ def test_a_grouped_convolution_is_pytorchs():
     [
         (lambda: R3GAN(network=DCGAN()), "batch norm"),
         (lambda: R3GAN(gamma=-1.0), "not negative"),
+        (lambda: R3GAN(augment=ADA()), "a difference of two has none"),
         (lambda: R3GANConfig(widths=(8,), groups=(3,)), "3 groups do not divide 16 channels"),
         (lambda: R3GANConfig(widths=(8, 8), groups=(2,)), "one for each stage"),
         (lambda: R3GANConfig().generator((30, 30, 3)), "multiple of 8 pixels, not of 30"),

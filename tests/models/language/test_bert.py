@@ -154,6 +154,10 @@ def test_gaps_of_a_prompt_are_filled_from_the_likeliest_on():
     x = MODEL.features(params, read)[0]
     np.testing.assert_allclose(out["embedding_mean"][0], x[:7].mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(out["embedding_cls"][0], x[0], rtol=1e-4, atol=1e-5)
+    pair, _ = BERTOptions(prompt=("ab[MASK]",)).conditions(PAIRS, given, 1)
+    assert PAIRS.single(pair["prompt"], pair["prompt_length"]).ids_BT.shape == (1, PAIRS.context)
+    with pytest.raises(UsageError, match="--likeliest 21: the vocabulary has 20 pieces"):
+        BERTOptions(prompt=("ab[MASK]",), likeliest=21).conditions(MODEL, given, 1)
     for prompt, message in (("", "number 1 is empty"), ("abcdefghijklm", "has 13 tokens, and the model reads 12")):
         with pytest.raises(UsageError, match=message):
             BERTOptions(prompt=(prompt,)).conditions(MODEL, given, 1)

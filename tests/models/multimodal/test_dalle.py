@@ -63,6 +63,15 @@ def test_pictures_see_the_text_and_only_what_counts_of_it(weights):
     np.testing.assert_allclose(image(), image(caption=np.where(padding, (words + 1) % 9, words)), atol=1e-6)
 
 
+def test_captions_of_a_batch_that_is_padded_less_give_the_same_loss(weights):
+    short = batch(3) | {"caption_length": np.array([2, 3, 3], np.int32)}
+    (text, counts), image = MODEL.nats(*weights, short, KEY, train=False)
+    cut = short | {"caption": short["caption"][:, :3]}
+    (text_cut, _), image_cut = MODEL.nats(*weights, cut, KEY, train=False)
+    np.testing.assert_allclose(image_cut, image, atol=1e-6)
+    np.testing.assert_allclose(text_cut * counts, text * counts, atol=1e-6)
+
+
 def test_ids_that_were_encoded_once_give_the_same_loss(weights):
     ids = np.asarray(MODEL.ids(*weights, batch(), KEY))
     encoded = {name: array for name, array in batch().items() if name != "image"} | {"tokens": ids}

@@ -89,6 +89,30 @@ def test_a_view_that_a_row_lacks_changes_nothing(posterior):
     assert np.array_equal(whole == first, lacking["kind_present"])
 
 
+@pytest.mark.parametrize(("posterior", "samples"), [("poe", 1), ("moe", 1), ("moe", 4), ("mopoe", 1)])
+def test_a_row_without_any_view_counts_for_nothing(posterior, samples):
+    fields = {name: dataclasses.replace(field, optional=True) for name, field in SPEC.fields.items()}
+    spec = DataSpec({name: fields[name] for name in ("kind", "place")})
+    model = Multiview(latent=3, widths=(8,), posterior=posterior, samples=samples).resolve(spec)
+    params, _ = model.init(jax.random.key(0), spec)
+    batch = jax.tree.map(jnp.asarray, spec.random_batch(2, seed=1))
+    batch |= dict.fromkeys(("kind_present", "place_present"), jnp.array([True, False]))
+
+    def total(params):
+        loss_B, values = BOUNDS[posterior](model, params, batch, jax.random.key(2))
+        return loss_B.sum(), (loss_B, values)
+
+    (_, (loss_B, values)), gradient = jax.value_and_grad(total, has_aux=True)(params)
+    assert loss_B[0] != 0 and loss_B[1] == 0
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((values, gradient)))
+
+
+def test_a_text_is_seen_alike_however_far_its_batch_is_padded():
+    field, word = SPEC.fields["word"], np.array([[1, 2, 0, 4, 4]])
+    whole, shorter = ({"word": words, "word_length": np.array([3])} for words in (word, word[:, :3]))
+    np.testing.assert_array_equal(seen("word", field, whole), seen("word", field, shorter))
+
+
 @pytest.mark.parametrize(("posterior", "parts"), [("poe", 1), ("moe", 4), ("mopoe", 15)])
 def test_posteriors_are_mixtures_whose_weights_sum_to_one(posterior, parts):
     model, params, batch = made(posterior=posterior)
@@ -163,6 +187,8 @@ def test_any_views_are_drawn_from_any_others():
 def test_what_can_be_no_view_is_named():
     with pytest.raises(UsageError, match="--given sound: this model was trained on the views picture, word"):
         made()[0].check(Multiview.Options(given=("sound",)))
+    with pytest.raises(UsageError, match="--given word word: each view once"):
+        made()[0].check(Multiview.Options(given=("word", "word")))
     with pytest.raises(UserError, match=r"--model\.views sound: this data has picture, word"):
         Multiview(views=("picture", "sound")).resolve(SPEC)
     with pytest.raises(UserError, match="needs two views or more, and the data has image"):

@@ -51,6 +51,8 @@ def test_the_denoiser_hears_what_counts_of_the_text(name):
     assert here.shape == x.shape
     assert np.abs(here - output((words + 1) % 9)).reshape(3, -1).max(1).min() > 1e-4
     np.testing.assert_allclose(here, output(np.where(padding, (words + 1) % 9, words)), atol=1e-5)
+    short = batch() | {"caption": words[:, :4], "caption_length": np.array([2, 4, 3], np.int32)}
+    assert model.given(params, short).memory.shape == (3, *model.nothing(params).memory.shape[1:])
 
 
 def test_captions_are_left_out_in_training_and_sampled_without():
