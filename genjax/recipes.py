@@ -31,6 +31,7 @@ __all__ = [
     "check_round_trip",
     "description",
     "from_dict",
+    "has_run",
     "load_experiment",
     "load_module",
     "recipe_file",
@@ -105,10 +106,9 @@ def load_module(path: Path) -> types.ModuleType:
     """
     file = absolute(path)
     try:
-        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+        name = _module_name(Path(file))
     except OSError as error:
         raise UsageError(f"recipe file '{path}' cannot be read: {error.strerror}") from None
-    name = f"genjax_recipe_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     _forget(file)  # if it was edited since
@@ -176,11 +176,11 @@ def from_dict(config: dict, place: str | Path = "config.json") -> tuple[Experime
         the file.
     """
     require_format(config, place)
-    system, recipe = config.get("system"), config.get("recipe")
+    system, recipe = config.get("system"), config["recipe"]
     cls = KINDS.get(system) if isinstance(system, str) else None
     if cls is None or not issubclass(cls, Model):
         known = ", ".join(sorted(name for name, kind in KINDS.items() if issubclass(kind, Model)))
-        file = recipe if isinstance(recipe, str) and recipe.endswith(".py") else "FILE"
+        file = recipe if recipe.endswith(".py") else "FILE"
         raise UserError(
             f"{place} names the system {system!r}, which is not registered: there are {known}. The recipe that defines "
             f"it is run only if you name it: --recipe {file!r}, or `genjax train {file}`"
@@ -194,14 +194,25 @@ def from_dict(config: dict, place: str | Path = "config.json") -> tuple[Experime
         raise UserError(f"{place} is nested too deeply") from None
 
 
+def has_run(path: Path) -> bool:
+    """Whether `load_module` has executed the file as it is now."""
+    return _module_name(path) in sys.modules
+
+
+def _module_name(path: Path) -> str:
+    return f"genjax_recipe_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
 def require_format(config: dict, place: str | Path) -> None:
-    """Raises UserError where a config.json was written by a genjax whose runs this one does not read."""
+    """Raises UserError where a config.json was written by a genjax whose runs this one does not read, or is damaged."""
     if config.get("format") != FORMAT:
         raise UserError(
             f"{place} is of another version of genjax (format {config.get('format', 1)!r}, and {FORMAT} here): sample "
             "that run with the version of its environment.json, or start a new one from its weights: "
             f"--train.init-from {Path(place).parent / 'weights.safetensors'}"
         )
+    if not isinstance(config.get("recipe"), str):
+        raise UserError(f"{place}: recipe is {config.get('recipe')!r}, and must be the name or the file of the recipe")
 
 
 def check_round_trip(experiment: Experiment, spec: DataSpec) -> None:

@@ -300,6 +300,19 @@ def test_weights_are_exported_to_a_new_folder_and_not_to_a_file_in_the_way(run, 
     assert "cannot write to" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["export", "--out", "."], "--out .: weights are a file .safetensors"),
+        (["sample", "--best-of", "5"], "--best-of 5: --rerank RUN says whose score is the best"),
+        (["sample", "--recipe=/no/such.py"], "recipe file '/no/such.py' does not exist"),
+    ],
+)
+def test_options_of_a_run_that_mean_nothing_are_refused(run, argv, words, capsys):
+    assert genjax(argv[0], run, *argv[1:]) == 2
+    assert words in capsys.readouterr().err
+
+
 WIDTHS = "--model.network.generator-width 8 --model.network.discriminator-width 8".split()
 
 
@@ -370,7 +383,7 @@ def test_a_recipe_file_with_a_system_of_its_own(tmp_path, capsys, monkeypatch):
     assert "'MyVAE', which is not registered" in (line := capsys.readouterr().err) and str(recipe) in line
     code = "import genjax; print(type(genjax.restore({!r})[0]).__name__)"
     for command in (
-        ["-m", "genjax.cli", "sample", str(out), "--num", "4", "--recipe", str(out / "recipe.py")],
+        ["-m", "genjax.cli", "sample", str(out), "--num", "4", f"--recipe={out / 'recipe.py'}"],
         ["-c", f"import genjax; genjax.load_experiment({str(recipe)!r}); " + code.format(str(out))],
     ):
         shown = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)

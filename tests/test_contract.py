@@ -1,5 +1,6 @@
 """The promises of every system, whatever it learns: one entry in tests/systems.py is tested by all of this."""
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -79,6 +80,13 @@ def test_every_registered_system_is_covered():
     covered = {type(experiment.model).__name__ for experiment in TINY.values()}
     systems = {name for name, kind in KINDS.items() if issubclass(kind, Model)}
     assert covered == {name for name in systems if KINDS[name].__module__.startswith("genjax.")}
+
+
+def test_no_field_hides_a_method_of_the_contract():
+    for experiment in TINY.values():
+        kind = type(experiment.model)
+        methods = {name for name, value in vars(Model).items() if callable(value)}
+        assert not methods & {field.name for field in dataclasses.fields(kind)}, kind
 
 
 @pytest.mark.parametrize("name", ALL)

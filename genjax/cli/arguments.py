@@ -30,6 +30,7 @@ __all__ = [
 
 Part = TypeVar("Part")
 
+BEST_OF = 8
 STARTED = time.perf_counter()
 
 
@@ -56,7 +57,11 @@ class Ranking:
     """Whether several samples are drawn for each one that is kept."""
 
     rerank: Path | None = None  # a run whose model scores samples, such as CrossModal's: the best of several is kept
-    best_of: int = 8  # samples drawn for each that is kept, with --rerank
+    best_of: int = BEST_OF  # samples drawn for each that is kept, with --rerank
+
+    def __post_init__(self):
+        if self.best_of != BEST_OF and self.rerank is None:
+            raise UsageError(f"--best-of {self.best_of}: --rerank RUN says whose score is the best")
 
 
 def recipe_argument(command: str, argv: list[str]) -> tuple[str, "Experiment", list[str]]:
@@ -81,8 +86,9 @@ def run_argument(command: str, argv: list[str]) -> tuple[Path, list[str]]:
     from genjax.runtime.compilation import enable_cache
 
     enable_cache()
-    for flag, file in itertools.pairwise(rest):
-        if flag == "--recipe":
+    for word, following in itertools.zip_longest(rest, rest[1:]):
+        flag, sign, file = word.partition("=")
+        if flag == "--recipe" and (file := file if sign else following):
             from genjax.recipes import load_module, recipe_file
 
             load_module(recipe_file(file))

@@ -48,12 +48,14 @@ def train(argv: list[str]) -> None:
     another = argv[:1] == ["--from"]  # in words what another --out says
     recipe, experiment, rest = recipe_argument("train", argv[another:])
     from genjax.recipes import CONFIG
-    from genjax.runs.directory import read_config
+    from genjax.runs.directory import RECIPE, read_config
     from genjax.training.loop import train
 
     place = Path("runs") / Path(recipe).stem
     if (Path(recipe) / CONFIG).is_file():
         place, recipe = Path(recipe), read_config(Path(recipe))["recipe"]
+        if another and recipe.endswith(".py") and (place / RECIPE).is_file():
+            recipe = str(place / RECIPE)  # what that run was begun with: the file may have been edited since
 
     sections = flags(type(experiment))
 

@@ -54,8 +54,14 @@ def sample(argv: list[str]) -> None:
     num = (args.options.count or DRAWN) if args.num is None else args.num
     if num < 1 or not 0 <= args.seed < 2**32:
         raise UsageError(f"--num {num} --seed {args.seed}: take at least one sample, and a seed in [0, 2^32)")
+    turns = bool(getattr(args.options, "path", None)) and not args.options.count  # pictures, not texts
+    streams = getattr(args.options, "stream", False)
+    if turns and (args.rerank or args.num is not None):
+        raise UsageError("--path of pictures: one is made of each, and neither --num nor --rerank goes with it")
+    if streams and args.out:
+        raise UsageError(f"--stream shows a text as it is drawn, and writes none: leave --out {args.out} out")
     opened = open_run(out, args, data=bool(model.needs(model.check(args.options))))
-    if getattr(args.options, "path", None) and not args.options.count:  # pictures, not texts
+    if turns:
         for picture in turned(opened, args.options, args.out or out / "samples" / "turned", args.seed):
             print(picture)
         return
@@ -66,7 +72,7 @@ def sample(argv: list[str]) -> None:
     given, options = conditions(model, args.options, spec, opened.dataset, opened.tokenizer, num)
     if (number := len(given["index"])) < num:
         print(f"genjax: {number} samples: the validation split has no more examples", file=sys.stderr)
-    if getattr(args.options, "stream", False):
+    if streams:
         streamed(engine, opened.state, given, opened.tokenizer, _show, seed=args.seed, options=options)
         print()
         return
@@ -138,6 +144,8 @@ def export(argv: list[str]) -> None:
 
     run, rest = run_argument("export", argv)
     args = parse(f"export {run}", ExportArgs, ExportArgs(), rest)
+    if args.format == "genjax" and args.out and args.out.suffix != ".safetensors":
+        raise UsageError(f"--out {args.out}: weights are a file .safetensors; --format hf makes a folder")
     opened = open_run(run, args)
     model, state, tokenizer = opened.engine.model, opened.state, opened.tokenizer
     if args.format == "hf":

@@ -43,7 +43,7 @@ def encoder_fields(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def fields(config: Mapping[str, Any]) -> dict[str, Any]:
     named = config.get("architectures") or ["BertModel"]
-    if not isinstance(named, list) or named[0] not in PARTS:
+    if not isinstance(named, list) or not isinstance(named[0], str) or named[0] not in PARTS:
         raise UserError(f"its architectures are {str(named)[:40]}, and genjax has {', '.join(PARTS)}")
     return encoder_fields(config) | PARTS[named[0]]
 

@@ -79,8 +79,8 @@ class Adapted(Model):
     def with_stack(self, **fields) -> Self:
         return dataclasses.replace(self, base=self.base.with_stack(**fields))
 
-    def part(self, name: str) -> Model:
-        return self.inner.part(name)
+    def inside(self, name: str) -> Model:
+        return self.inner.inside(name)
 
     def merged(self, params: Params, state: Tree) -> tuple[Model, Params, Tree]:
         return self.inner.merged(self.weights(params), state)

@@ -106,7 +106,7 @@ class Model:
         """The model with these fields of its stack replaced: for plans, which compile other depths."""
         return dataclasses.replace(self, **fields)
 
-    def part(self, name: str) -> "Model":
+    def inside(self, name: str) -> "Model":
         """The model inside of this one whose entries carry the prefix `name`, as a first stage's do; else itself."""
         return self
 

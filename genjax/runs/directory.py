@@ -13,7 +13,7 @@ from genjax.runs import checkpoint
 from genjax.runs.lock import LOCK
 from genjax.spec import DataSpec
 
-__all__ = ["CONFIG", "load", "prepare", "read_config", "require_fitting", "require_inside", "settings"]
+__all__ = ["CONFIG", "RECIPE", "load", "prepare", "read_config", "require_fitting", "require_inside", "settings"]
 
 CONFIG = recipes.CONFIG
 RECIPE = "recipe.py"  # to be read, and run by nobody but who names it with --recipe
@@ -48,11 +48,12 @@ def require_fitting(out: Path, config: dict) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"'{out}' is a file: choose another --out")
     if (out / CONFIG).exists() and checkpoint.steps(out):
-        old = read_config(out)
-        recipes.require_format(old, out / CONFIG)
-        if differing := _differences(_completed(old, out / CONFIG), config):
+        old, broken = _completed(out)
+        if differing := _differences(old, config):
             shown = "; ".join(differing[:6]) + (f"; and {len(differing) - 6} more" if len(differing) > 6 else "")
             raise UserError(f"'{out}' holds a run of another configuration ({shown}): choose another --out")
+        if broken:
+            raise broken
         if config["train"]["steps"] < old["train"]["steps"]:
             raise UserError(
                 f"'{out}' is a run of {old['train']['steps']} steps: --train.steps can grow, not shrink"
@@ -80,12 +81,17 @@ def prepare(out: Path, config: dict) -> str:
     require_inside(out)
     warning = ""
     if (out / CONFIG).exists() and checkpoint.steps(out):
-        warning = _rate_jumps(read_config(out), config)
+        warning = _rate_jumps(_completed(out)[0], config)
     write_atomic(out / CONFIG, json.dumps(config, indent=2).encode())
-    name = config["recipe"]
-    if name.endswith(".py") or name in recipes.recipe_files():  # else the experiment was made in Python
-        write_atomic(out / RECIPE, recipes.recipe_file(name).read_bytes())
+    _copy_recipe(config["recipe"], out)
     return warning
+
+
+def _copy_recipe(name: str, out: Path) -> None:
+    """The recipe's file, if there is one. A run that goes on by its config.json keeps the copy that it has."""
+    file = Path(name) if name.endswith(".py") else recipes.recipe_files().get(name)
+    if file and file.is_file() and (recipes.has_run(file) or not (out / RECIPE).exists()):
+        write_atomic(out / RECIPE, file.read_bytes())
 
 
 def settings(experiment: Experiment, out: Path) -> dict[str, object]:
@@ -133,13 +139,18 @@ def load(out: Path) -> tuple[Experiment, DataSpec]:
     return recipes.from_dict(read_config(out), out / CONFIG)
 
 
-def _completed(old: dict, file: Path) -> dict:
-    """A configuration with the defaults of fields that it is older than."""
+def _completed(out: Path) -> tuple[dict, UserError | None]:
+    """A run's configuration, with the defaults of fields that it is older than; where it is none, as it is, and why.
+
+    Raises UserError as `read_config` and `genjax.recipes.require_format`.
+    """
+    old = read_config(out)
+    recipes.require_format(old, out / CONFIG)
     try:
-        experiment, spec = recipes.from_dict(old, file)
-    except UserError:  # what is wrong with it shows in the comparison
-        return old
-    return old | recipes.to_dict(experiment, old["recipe"], spec, old.get("tokenizer"))
+        experiment, spec = recipes.from_dict(old, out / CONFIG)
+    except UserError as error:
+        return old, error
+    return old | recipes.to_dict(experiment, old["recipe"], spec, old.get("tokenizer")), None
 
 
 def _differences(old: dict, new: dict) -> list[str]:

@@ -1,6 +1,8 @@
 """Folders of other libraries: config.json, safetensors and tokenizer.json of transformers and diffusers."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,31 +24,47 @@ __all__ = ["export_folder", "read_folder"]
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
 
-def read_folder(folder: Path, model: Model) -> Params:
+def read_folder(folder: Path, model: Model, source: str = "", flag: str = "--model") -> Params:
     """The params of `model` that a folder holds, float32, and what it holds of the state, as "state:ENTRY".
 
-    Every tensor of it has a place in them, or is refused.
+    Every tensor of it has a place in them, or is refused. Messages name the `source` as the user wrote it, and the
+    `flag` by which the fields of `model` are set.
 
     Raises:
       UserError: it is missing or damaged, of an architecture or with fields that the model does not have, lacks a
         tensor or has one too many; a tokenizer with more ids than its embedding has rows.
     """
+    source = source or f"hf:{folder}"
     if not folder.is_dir():
         raise UserError(
-            f"--train.init-from hf:{folder}: no such folder, and nothing is downloaded: put there what "
+            f"--train.init-from {source}: no such folder, and nothing is downloaded: put there what "
             "`save_pretrained` writes, or a model's files from huggingface.co"
         )
     config = read_json(folder / CONFIG)
-    family = _family(config, model, folder)
     try:
+        family = _family(config, model)
         wanted = dict(family.style) | family.fields(config)
         if wrong := differing(model, wanted):
-            flags = " ".join(f"--model.{name.replace('_', '-')} {value}" for name, value in wrong.items())
-            raise UserError(f"it is another model than this {type(model).__name__}: take {flags}")
+            cure = " ".join(_flags(flag, wrong))
+            raise UserError(f"it is another model than this {type(model).__name__}: take {cure}")
         _require_own_tokenizer(folder, wanted.get("vocabulary"))
         return to_ours(family, model, _tensors(folder, family.file), getattr(model, "layers", 0))
     except UserError as error:
-        raise UserError(f"--train.init-from hf:{folder}: {error}") from None
+        raise UserError(f"--train.init-from {source}: {error}") from None
+
+
+def _flags(prefix: str, values: Mapping[str, Any]) -> list[str]:
+    """The words of a command line that give fields these values; of a field with fields, those beside its defaults."""
+    words = []
+    for name, value in values.items():
+        flag = f"{prefix}.{name.replace('_', '-')}"
+        if dataclasses.is_dataclass(value):
+            fields = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
+            beside = {name: own for name, (own, default) in fields.items() if own != default}
+            words += [f"{flag} {type(value).__name__}", *_flags(flag, beside)]
+        else:
+            words.append(f"{flag} {' '.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return words
 
 
 def export_folder(model: Model, state: TrainState, folder: Path, tokenizer: Tokenizer | None) -> list[Path]:
@@ -82,13 +100,13 @@ def export_folder(model: Model, state: TrainState, folder: Path, tokenizer: Toke
     return files
 
 
-def _family(config: dict[str, Any], model: Model, folder: Path) -> Family:
+def _family(config: dict[str, Any], model: Model) -> Family:
     name = config.get("model_type") or config.get("_class_name")
     families = {family.name: family for family in model.families}
-    if name not in families:
+    if not isinstance(name, str) or name not in families:
         known = f"is read from {', '.join(families)}" if families else "has no equal there"
         kind = type(model).__name__
-        raise UserError(f"--train.init-from hf:{folder}: its config.json says {str(name)[:40]}, and a {kind} {known}")
+        raise UserError(f"its config.json says {str(name)[:40]}, and a {kind} {known}")
     return families[name]
 
 

@@ -1,7 +1,9 @@
 """What a run starts from: weights, model state and tokenizer of other runs."""
 
+import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,18 +68,28 @@ def load_weights(source: Source, model: Model) -> tuple[Params, Tree]:
       UserError: it is missing, cannot be read, or is another library's and not of `model`.
     """
     if source.foreign:
-        params = read_folder(source.path, model.part(source.mine))
+        inner = model.inside(source.mine)
+        params = read_folder(source.path, inner, str(source), _flag(model, inner) or "--model")
         state = {name.removeprefix(STATE): params.pop(name) for name in list(params) if name.startswith(STATE)}
         return params, state
     if source.path.suffix == ".safetensors":
         return load_safetensors(source.path)
     opened = open_run(source.path)
-    if source.mine and isinstance(mine := model.part(source.mine).code, Codes):
-        _require_codes(source, mine, opened.engine.model.part(source.theirs).code)
+    if source.mine and isinstance(mine := model.inside(source.mine).code, Codes):
+        _require_codes(source, mine, opened.engine.model.inside(source.theirs).code)
     params, state = averaged(opened.state)
     if params.keys() <= model.networks().keys():
         return params, state
     return opened.engine.model.merged(params, state)[1:]
+
+
+def _flag(model: Any, inner: Model, flag: str = "--model") -> str | None:
+    """The flag of the field of `model` that holds `inner`."""
+    if model is inner:
+        return flag
+    fields = dataclasses.fields(model) if dataclasses.is_dataclass(model) else ()
+    found = (_flag(getattr(model, f.name), inner, f"{flag}.{f.name.replace('_', '-')}") for f in fields)
+    return next(filter(None, found), None)
 
 
 def _features(source: Source, params: Params) -> Params:

@@ -16,6 +16,8 @@ from genjax.errors import UserError
 from genjax.models import BERT, GPT, TextClassifier
 from genjax.models.language.bert_options import BERTOptions
 from genjax.runs.foreign import export_folder, read_folder
+from genjax.runs.initialize import load_weights
+from genjax.runs.sources import parse
 from genjax.spec import DataSpec, Label, Tokens
 
 IDS = {"data_vocabulary": 18, "mask_id": 18, "cls_id": 19, "sep_id": 20}
@@ -56,6 +58,7 @@ def test_what_is_written_is_read_again_bit_by_bit(name, tmp_path):
     export(model, params, tmp_path)
     assert json.loads((tmp_path / "config.json").read_text())["architectures"] == [name]
     jax.tree.map(np.testing.assert_array_equal, read_folder(tmp_path, model), params)
+    jax.tree.map(np.testing.assert_array_equal, load_weights(parse(f"hf:{tmp_path}"), model)[0], params)
 
 
 def test_a_classifier_reads_the_encoder_of_any_of_them(tmp_path):

@@ -18,6 +18,7 @@ from genjax.models import GPT, VAE, Diffusion, DiTConfig, Latents, Translation
 from genjax.models.language.translation_options import TranslationOptions
 from genjax.networks import SpatialAutoencoder
 from genjax.runs.foreign import export_folder, read_folder
+from genjax.runs.initialize import load_weights
 from genjax.runs.sources import parse
 from genjax.spec import DataSpec, Image
 
@@ -88,8 +89,13 @@ def test_an_autoencoder_is_written_and_read_again(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["_class_name"] == "AutoencoderKL"
     require_equal(read_folder(tmp_path, model), params)
     staged = Diffusion(space=Latents(first_stage=model), network=DiTConfig(patch=1, layers=1, width=8, heads=1))
-    stage = staged.resolve(spec).part("first_stage")  # --train.init-from first_stage=hf:FOLDER
+    stage = staged.resolve(spec).inside("first_stage")  # --train.init-from first_stage=hf:FOLDER
     require_equal(read_folder(tmp_path, stage), params)
+    wide = dataclasses.replace(staged.space, first_stage=dataclasses.replace(model, network=SpatialAutoencoder()))
+    source, flag = f"first_stage=hf:{tmp_path}", "--model.space.first-stage.network"
+    with pytest.raises(UserError, match=f"{source}: it is .* take {flag} SpatialAutoencoder {flag}.widths 32") as error:
+        load_weights(parse(source), dataclasses.replace(staged, space=wide).resolve(spec))
+    assert "(" not in str(error.value)
     with pytest.raises(UserError, match=r"config.json says AutoencoderKL, and a Diffusion has no equal there"):
         read_folder(tmp_path, staged.resolve(spec))
     with pytest.raises(UserError, match=r"AutoencoderKL: it has one number of groups .* \[32, 64\]"):
@@ -126,6 +132,7 @@ def changed(folder, **values):
             {"n_layer": 3, "n_embd": 32},
             "another model than this GPT: take --model.layers 3 --model.head-size 16",
         ),
+        ({"model_type": ["gpt2"]}, "its config.json says .*gpt2.*, and a GPT is read from gpt2, llama"),
         ({"n_layer": "many"}, "its n_layer is many, and must be a positive whole number"),
         ({"activation_function": "swish"}, "its activation_function is swish, and genjax has gelu_new"),
         ({"scale_attn_by_inverse_layer_idx": True}, "its scale_attn_by_inverse_layer_idx is True, and genjax has only"),

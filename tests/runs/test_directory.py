@@ -103,6 +103,23 @@ def test_a_run_of_another_format_is_refused_and_stays(tmp_path):
     assert read_config(run) == old
 
 
+@pytest.mark.parametrize(
+    ("section", "value", "words"),
+    [
+        ("recipe", None, "recipe is None, and must be the name or the file of the recipe"),
+        ("train", {"steps": "3000"}, "train.steps"),
+        ("optim", {"schedule_steps": "x"}, "optim.schedule_steps"),
+    ],
+)
+def test_a_damaged_config_is_one_line(tmp_path, section, value, words):
+    run = trained(tmp_path / "run")
+    old = read_config(run)
+    old[section] = value if value is None else old[section] | value
+    (run / "config.json").write_text(json.dumps(old))
+    with pytest.raises(UserError, match=rf"config.json.*{words}"):
+        prepare(run, config())
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, '"x"'])
 def test_a_config_that_is_none_is_one_line(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
@@ -132,6 +149,15 @@ def test_a_copy_of_the_recipe_lies_in_the_run(tmp_path):
     recipe.write_text("raise SystemExit('nobody runs me')")
     prepare(tmp_path / "run", config(str(recipe)))
     assert (tmp_path / "run" / "recipe.py").read_bytes() == recipe.read_bytes()
+    (tmp_path / "run" / "recipe.py").write_text("as it was begun")
+    prepare(tmp_path / "run", config(str(recipe)))  # by its config.json: the recipe was not run
+    assert (tmp_path / "run" / "recipe.py").read_text() == "as it was begun"
+    recipe.unlink()
+    prepare(tmp_path / "run", config(str(recipe)))
+    recipe.write_text("experiment = 1")
+    recipes.load_module(recipe)
+    prepare(tmp_path / "run", config(str(recipe)))
+    assert (tmp_path / "run" / "recipe.py").read_text() == "experiment = 1"
     prepare(tmp_path / "named", config("vae_digits"))
     assert (tmp_path / "named" / "recipe.py").read_bytes() == recipes.recipe_files()["vae_digits"].read_bytes()
     prepare(tmp_path / "python", config("custom"))

@@ -136,7 +136,7 @@ class Diffusion(Model):
         network = self.network.on(platform, self.dtype)
         return dataclasses.replace(self, network=network, space=self.space.on(platform))
 
-    def part(self, name: str) -> Model:
+    def inside(self, name: str) -> Model:
         return getattr(self.space, "first_stage", self) if name == "first_stage" else self
 
     def networks(self) -> dict[str, nn.Module]:

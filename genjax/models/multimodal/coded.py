@@ -54,7 +54,7 @@ class Coded(transformer.Config, Model):
     def on(self, platform: str) -> Self:
         return dataclasses.replace(super().on(platform), first_stage=self.first_stage.on(platform))
 
-    def part(self, name: str) -> Model:
+    def inside(self, name: str) -> Model:
         return self.first_stage if name == "first_stage" else self
 
     def init_first_stage(self, key: Array, spec: DataSpec, batch_size: int) -> tuple[Array, Params, Tree]:
