@@ -342,6 +342,8 @@ def test_text_is_sampled_with_prompts(tmp_path, capsys):
     assert "──── 1 of 3" in capsys.readouterr().out  # what was written is read at once
     assert genjax(*argv, "--out", "-") == 0
     assert capsys.readouterr().out.split() == texts.split() and not Path("-").exists()
+    assert genjax("sample", run, "--num", "1", "--stream", "--out", file) == 2
+    assert "--stream shows a text as it is drawn, and writes none" in capsys.readouterr().err
     restored = suite.restore(run)
     drawn = restored.texts(restored.sample(2, prompt=("def ", "class"), max_new_tokens=4))
     assert drawn[0].startswith("def ") and drawn[1].startswith("class")
