@@ -1,9 +1,11 @@
 """.npz files of named arrays, and the embedded digits."""
 
+import contextlib
 import importlib.util
 import math
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from genjax.files import require_file
 from genjax.memory import require_room
 from genjax.spec import DataSpec
 
-__all__ = ["digits", "handwritten", "npz"]
+__all__ = ["digits", "handwritten", "npz", "opened"]
 
 NAMES = {"image": "image", "images": "image", "x": "image", "label": "label", "labels": "label", "y": "label"}
 NAMES |= {"tokens": "tokens"}
@@ -65,7 +67,7 @@ def npz(data: Data, place: Path, tokenizer: Tokenizer | None = None) -> Dataset:
 
     A file made by `genjax encode` holds latents: see `genjax.data.latents`.
     """
-    archive, odd = _open(place)
+    archive, odd = _read(place)
     if any("latent" in key for key in archive):
         return latents.dataset(data, archive, place)
     splits: dict[str, dict[str, Column]] = {"train": {}}
@@ -102,17 +104,24 @@ def npz(data: Data, place: Path, tokenizer: Tokenizer | None = None) -> Dataset:
     return columns_dataset(data, str(place), splits, tokenizer, kinds=kinds, unused=unused)
 
 
-def _open(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays of the file, and the names of members that no field can be made of."""
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """The file, to read arrays from while it is open. Raises UserError wherever that fails."""
     require_file(path)
     try:
         _require_room(path)
         with np.load(path, allow_pickle=False) as archive:
-            read = {key: archive[key] for key in archive}
+            yield archive
     except UserError:
         raise
     except Exception as error:  # a broken file can fail anywhere inside zip, zlib or the header's parser
         raise UserError(f"{path}: not a readable .npz file of plain arrays ({error})") from error
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays of the file, and the names of members that no field can be made of."""
+    with opened(path) as archive:
+        read = {key: archive[key] for key in archive}
     arrays = {k: v for k, v in read.items() if isinstance(v, np.ndarray) and (v.dtype.kind in "biufSU" or _known(k))}
     odd = [key for key in read if key not in arrays]
     if bad := [key for key, array in arrays.items() if array.dtype.kind not in "biufSU"]:

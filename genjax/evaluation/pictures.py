@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 from genjax.data import Dataset, load, split_batches
+from genjax.data.npz import opened
 from genjax.errors import UsageError, UserError
 from genjax.evaluation.comparison import Comparison
 from genjax.evaluation.extractors import extractor_for
@@ -93,18 +95,17 @@ def _adm(made: str) -> tuple[str, ...]:
 
 
 def _names(file: str) -> list[str]:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            return archive.files
-    except (OSError, ValueError):  # not readable: `load` says why
+    if not os.path.isfile(file):  # `load` says so
         return []
+    with opened(Path(file)) as archive:
+        return archive.files
 
 
 def _features(place: str) -> dict[str, np.ndarray] | None:
     """The arrays `features` and `logits` of a .npz file; None where it has no features."""
     if Path(place).suffix != ".npz" or "features" not in _names(place):
         return None
-    with np.load(place, allow_pickle=False) as archive:
+    with opened(Path(place)) as archive:
         arrays = {f"image_{name}": archive[name] for name in ("features", "logits") if name in archive.files}
     for name, array in arrays.items():
         if array.ndim != 2 or array.dtype.kind not in "fiu":

@@ -68,6 +68,18 @@ def test_features_that_are_there_already(tmp_path):
         measure_pictures(made, data, ("fd",))
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "objects"])
+def test_a_damaged_file_is_named(tmp_path, damage):
+    made, data = tmp_path / "made.npz", Data(path=str(tmp_path / "real.npz"))
+    np.savez(tmp_path / "real.npz", features=np.ones((50, 4)))
+    np.savez(made, features=np.array([None] * 50) if damage == "objects" else np.ones((50, 4)))
+    if damage != "objects":
+        made.write_bytes(made.read_bytes()[: 300 * (damage == "cut")])
+    for against in (DIGITS, data):
+        with pytest.raises(UserError, match=r"made\.npz: not a readable \.npz file"):
+            measure_pictures(str(made), against, ("fd",))
+
+
 def test_mistakes_are_one_line(tmp_path, capsys):
     made = folder(tmp_path / "made", pixels(30))
     real = folder(tmp_path / "real", pixels(30, side=12))
