@@ -17,6 +17,7 @@ from genjax.experiment import Data
 from genjax.spec import Field, Image, Label, Mask, Real, Tokens
 
 __all__ = [
+    "as_array",
     "build_image",
     "build_label",
     "build_mask",
@@ -31,6 +32,15 @@ __all__ = [
 
 Built = tuple[Field, list[Source]]
 MOST_IDS = 2**24  # of a vocabulary
+UNFIT = (ValueError, TypeError, OverflowError)  # what numpy raises for values that are no numbers of one shape
+
+
+def as_array(value: object) -> np.ndarray:
+    """The value as an array; one of objects, of which no field is made, for nested lists of unequal length."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.empty(1, object)
 
 
 def build_image(name: str, parts: list[np.ndarray], data: Data, place: str) -> Built:
@@ -133,7 +143,7 @@ def build_real(name: str, parts: list[Column], place: str) -> Built:
     try:
         arrays = [np.stack([np.asarray(v, np.float32) for v in p]) if p.dtype == object else p for p in parts]
         arrays = [part.astype(np.float32) for part in arrays]
-    except (ValueError, TypeError) as error:
+    except UNFIT as error:
         raise UserError(f"{place}: `{name}` is not numbers of one shape ({error})") from None
     if len({part.shape[1:] for part in arrays}) > 1:
         raise UserError(f"{place}: `{name}` must be numbers of one shape in every split")
@@ -152,14 +162,14 @@ def _all_counts(name: str, arrays: list[np.ndarray], place: str) -> bool:
 
 
 def _ragged(parts: list[Column]) -> bool:
-    return len({np.shape(row) for part in parts if part.dtype == object for row in part}) > 1
+    return len({as_array(row).shape for part in parts if part.dtype == object for row in part}) > 1
 
 
 def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
     """Sequences (T, ...) that differ in T, padded with zeros."""
     try:
         rows = [[np.asarray(row, np.float32) for row in part] for part in parts]
-    except (ValueError, TypeError):
+    except UNFIT:
         rows = []
     every = [row for part in rows for row in part]
     if not every or any(not row.ndim or row.shape[1:] != every[0].shape[1:] for row in every):
@@ -179,10 +189,11 @@ def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
 
 def build_mask(name: str, parts: list[Column], place: str) -> Built:
     """Truth of one shape; or lists of it, of which the shorter ones end in False."""
-    lists = [row for part in parts if part.dtype == object for row in part]
-    if lists and all(np.ndim(row) == 1 for row in lists):
+    lists = [as_array(row) for part in parts if part.dtype == object for row in part]
+    if lists and all(row.ndim == 1 for row in lists):
         longest = max(map(len, lists))
-        parts = [np.stack([np.pad(np.asarray(row), (0, longest - len(row))) for row in part]) for part in parts]
+        rows = [[as_array(row) for row in part] for part in parts]
+        parts = [np.stack([np.pad(row, (0, longest - len(row))) for row in part]) for part in rows]
     if len({part.shape[1:] for part in parts}) > 1 or any(part.dtype.kind not in "biu" for part in parts):
         raise UserError(f"{place}: `{name}` must be bool, or 0 and 1, of one shape in every split")
     return Mask(parts[0].shape[1:]), [Table({name: part != 0}) for part in parts]
@@ -192,8 +203,10 @@ def build_tokens(name: str, parts: list[Column], place: str) -> Built:
     """Ids (N, T), or lists of unequal length; `tokens` are inputs and targets in one, (N, T + 1)."""
     ragged = any(part.dtype == object for part in parts)
     shifted = name == "tokens" and not ragged
-    flat = [np.concatenate([np.ravel(row) for row in part]) if part.dtype == object else part for part in parts]
+    rows = [[as_array(row) for row in part] if part.dtype == object else part for part in parts]
+    flat = [np.concatenate([row.ravel() for row in part]) if isinstance(part, list) else part for part in rows]
     fits = [p.dtype.kind in "iu" and p.size and p.min() >= 0 and p.ndim == (1 if ragged else 2) for p in flat]
+    fits += [row.ndim == 1 for part in rows if isinstance(part, list) for row in part]
     if not all(fits) or (not ragged and (len({p.shape[1:] for p in parts}) > 1 or parts[0].shape[1] < 1 + shifted)):
         wanted = "(N, T + 1)" if shifted else "(N, T)"
         raise UserError(f"{place}: {name} must be {wanted} integers from 0 on, of one length in all splits")
@@ -203,8 +216,8 @@ def build_tokens(name: str, parts: list[Column], place: str) -> Built:
     if not ragged:
         tokens = Tokens((parts[0].shape[1] - shifted,), largest + 1, shifted=shifted)
         return tokens, [Table({name: part.astype(np.int32)}) for part in parts]
-    longest = max(len(row) for part in parts for row in part)
-    sources = [Padded.of(name, [np.ravel(row) for row in part], longest, 0) for part in parts]
+    longest = max(len(row) for part in rows for row in part)
+    sources = [Padded.of(name, list(part), longest, 0) for part in rows]
     return Tokens((longest,), largest + 1, ragged=True), sources
 
 

@@ -114,7 +114,7 @@ def _check_kind(ask: Asked, column: Column, place: str) -> None:
     found = "images" if pictures else "text" if texts else "numbers"
     if ask.kind not in {"images": ("image",), "text": ("text", "label", "real")}.get(found, NUMBERS):
         raise UserError(f"{place}: `{ask.column}` is {found}, and cannot be of kind {ask.kind}")
-    if ask.kind == "label" and column.dtype == object and any(np.ndim(value) for value in values):
+    if ask.kind == "label" and column.dtype == object and any(builders.as_array(value).ndim for value in values):
         raise UserError(f"{place}: `{ask.column}` must have one class for each example, not several")
 
 

@@ -224,6 +224,26 @@ def test_bad_tables_are_refused_in_one_line(write, name, content, message):
     assert "\n" not in str(raised.value) and name in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("rows", "kind", "message"),
+    [
+        ([[[1, 2], [3]]], "", "is not numbers of one shape"),
+        ([[[1, 2], [3]], [1.5, 2.5]], ":real", "nor sequences of such"),
+        ([[[1, 2], [3]]], ":mask", "must be bool, or 0 and 1, of one shape"),
+        ([[[1, 2], [3]]], ":tokens", "integers from 0 on"),
+        ([[[1, 2], [3, 4]]], ":tokens", "integers from 0 on"),
+        ([5, [1]], ":tokens", "integers from 0 on"),
+        ([[[1, 2], [3]]], ":label", "must have one class for each example"),
+        ([0.5, 10**400], "", "is not numbers of one shape"),
+        ([[0.5], [0.5, 10**400]], "", "nor sequences of such"),
+    ],
+)
+def test_lists_that_fit_no_array_are_refused(write, rows, kind, message):
+    content = "\n".join(json.dumps({"x": value, "y": 0.5}) for value in rows * 4)
+    with pytest.raises(UserError, match=message):
+        load(write("a.jsonl", content, fields=(f"x=x{kind}", "y=y") if kind else ()))
+
+
 def test_what_no_training_example_has_is_refused():
     """It would be sampled, and was never learned."""
     there, none = objects([[0.5, 1.0]] * 3), objects([None] * 3)
