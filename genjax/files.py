@@ -4,8 +4,10 @@ import contextlib
 import json
 import os
 import re
+import shutil
+import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ __all__ = [
     "cache_folder",
     "expanded",
     "is_temporary",
+    "lives",
+    "partial_folder",
     "read_json",
     "read_text",
     "require_file",
@@ -110,3 +114,34 @@ def write_atomic(path: Path, data: bytes) -> Path:
             temporary.unlink()
         raise UserError(f"cannot write {path}: {error.strerror}; check the folder and the free space") from None
     return path
+
+
+@contextlib.contextmanager
+def partial_folder(out: Path) -> Iterator[Path]:
+    """The name of a folder beside `out`, for what is not whole yet; if it is still there at the end, it is removed.
+
+    A process that is killed, or ended by Ctrl-C, leaves its folder there. The next one for the same `out` removes it:
+    the name says host and process, and a process of this host that is gone writes no more.
+    """
+    prefix = f".{out.name}.partial-{socket.gethostname()}-"
+    folder = out.with_name(f"{prefix}{os.getpid()}")
+    with contextlib.suppress(OSError):
+        for old in list(out.parent.iterdir()):
+            number = old.name.removeprefix(prefix)
+            if old.name.startswith(prefix) and number.isdecimal() and (old == folder or not lives(int(number))):
+                shutil.rmtree(old, ignore_errors=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def lives(pid: int) -> bool:
+    """Whether this host has a process of that number."""
+    try:
+        os.kill(pid, 0)  # signal 0 is not sent: it only asks
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

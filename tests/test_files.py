@@ -1,11 +1,14 @@
 """Files from outside: what is no regular file of text or JSON is one line that names it."""
 
 import os
+import socket
+import subprocess
+import sys
 
 import pytest
 
 from genjax.errors import UserError, visible
-from genjax.files import absolute, expanded, read_json, read_text, require_file, write_atomic
+from genjax.files import absolute, expanded, partial_folder, read_json, read_text, require_file, write_atomic
 from genjax.runs.metrics import read_metrics
 from genjax.runs.weights import load_safetensors
 
@@ -76,3 +79,17 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
 def test_control_characters_are_spelled_out():
     assert visible("é 東\t\n") == "é 東\t\n"
     assert visible("\x1b[2J\x07\udcff\u202e\x9b") == "\\x1b[2J\\x07\\udcff\\u202e\\x9b"
+
+
+def test_partial_folders_of_processes_that_are_gone_are_removed(tmp_path):
+    code = "from genjax.files import *; from pathlib import Path; import os, sys\n"
+    code += "with partial_folder(Path(sys.argv[1])) as folder: folder.mkdir(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "out"], check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    kept = [f".out.partial-{socket.gethostname()}-{os.getppid()}", ".out.partial-elsewhere-1", ".other.partial-x-1"]
+    for name in kept:
+        (tmp_path / name).mkdir()
+    with partial_folder(tmp_path / "out") as folder:
+        folder.mkdir()
+        assert {path.name for path in tmp_path.iterdir()} == {folder.name, *kept}
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)

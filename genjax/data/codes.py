@@ -7,6 +7,7 @@ Nothing is augmented: a mirrored image has other codes.
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from genjax.data.pieces import FILE
 from genjax.data.tokenizers import Tokenizer, load_tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
-from genjax.files import read_json, write_atomic
+from genjax.files import partial_folder, read_json, write_atomic
 from genjax.orders import Examples
 from genjax.plain import dump, read
 from genjax.spec import DataSpec, Tokens
@@ -79,8 +80,8 @@ def codes(data: Data, place: Path, tokenizer: Tokenizer | None = None) -> Datase
         raise UsageError(f"--data.{used[0].replace('_', '-')} changes images, and {place} holds codes of them")
     index = read_json(place / INDEX)
     spec = read(DataSpec, index.get("spec", {}), f"{place / INDEX}: spec")
-    counts = index.get("pieces", {})
-    if sorted(counts) != sorted(SPLITS) or not all(isinstance(n, int) for part in counts.values() for n in part):
+    counts = read(dict[str, tuple[int, ...]], index.get("pieces", {}), f"{place / INDEX}: pieces")
+    if sorted(counts) != sorted(SPLITS):
         raise UserError(f"{place / INDEX}: must say the rows of each piece of {' and '.join(SPLITS)}")
     limits = {name: field.vocabulary for name, field in spec.of_kind(Tokens).items()}
     sources = []
@@ -102,7 +103,7 @@ def _file(split: str, name: str, number: int) -> str:
 def _open(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # an empty file is an EOFError, and a broken header fails anywhere in its parser
         raise UserError(f"{path}: not a readable .npy file ({error})") from None
     if array.shape != shape or array.dtype.kind not in "iufb":
         raise UserError(f"{path}: must be numbers of the shape {shape}, not {array.dtype} {array.shape}")
@@ -118,6 +119,9 @@ def save(
 ) -> Path:
     """Writes what `codes` reads, piece by piece: no more than one piece is held in memory.
 
+    Codes that are there already are replaced at the very end: the disk needs room for both, and where anything fails
+    the old ones stay.
+
     Args:
       splits: batches of rows of each of SPLITS; read one after another.
       describe: the fields, asked for after the last batch. Their numbers of examples are filled in here.
@@ -129,10 +133,21 @@ def save(
     """
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not is_codes(folder))):
         raise UserError(f"--out {folder}: is there already, and holds no codes: choose another name")
-    if folder.exists():
-        (folder / INDEX).unlink(missing_ok=True)
-        for old in folder.glob("*-*-?????.npy"):
-            old.unlink()
+    with partial_folder(folder.resolve()) as partial:  # a link may lead to another disk
+        counts = _write_pieces(partial, splits, most or BYTES)
+        spec = dataclasses.replace(
+            describe(), train_examples=sum(counts["train"]), validation_examples=sum(counts["validation"])
+        )
+        if tokenizer is not None:
+            tokenizer.save(partial)
+        index = {"pieces": counts, "spec": dump(DataSpec, spec, "spec")}
+        write_atomic(partial / INDEX, json.dumps(index, indent=1).encode())
+        _replace(folder, partial)
+    return folder
+
+
+def _write_pieces(folder: Path, splits: Mapping[str, Iterator[Rows]], most: int) -> dict[str, list[int]]:
+    """The rows of each piece, by split."""
     counts: dict[str, list[int]] = {}
     for split, batches in splits.items():
         counts[split], held = [], []
@@ -146,18 +161,25 @@ def save(
 
         for batch in batches:
             held.append(batch)
-            if sum(array.nbytes for part in held for array in part.values()) >= (most or BYTES):
+            if sum(array.nbytes for part in held for array in part.values()) >= most:
                 flush()
         if held:
             flush()
-    spec = dataclasses.replace(
-        describe(), train_examples=sum(counts["train"]), validation_examples=sum(counts["validation"])
-    )
-    if tokenizer is not None:
-        tokenizer.save(folder)
-    index = {"pieces": counts, "spec": dump(DataSpec, spec, "spec")}
-    write_atomic(folder / INDEX, json.dumps(index, indent=1).encode())
-    return folder
+    return counts
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Puts what `partial` holds in the place of a folder's codes, the index last; other files there stay."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (folder / INDEX, folder / FILE, *folder.glob("*-*-?????.npy")):
+            old.unlink(missing_ok=True)
+        for file in sorted(partial.iterdir(), key=lambda file: file.name == INDEX):
+            shutil.move(file, folder / file.name)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; check the folder and the free space"
+        ) from None
 
 
 def _write(path: Path, array: np.ndarray) -> None:

@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,7 @@ from genjax.data.text import closing, windows_dataset
 from genjax.data.tokenizers import Tokenizer, load_tokenizer, make_tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
-from genjax.files import read_json
+from genjax.files import partial_folder, read_json
 from genjax.plain import read
 
 __all__ = ["DESCRIPTION", "build_corpus", "corpus"]
@@ -56,18 +55,16 @@ def build_corpus(
     """
     texts, out = [Path(text) for text in texts], Path(out)
     _check(texts, out, validation)
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     try:
-        learned = (block for text in texts for block in _blocks(text))
-        coder = make_tokenizer(tokenizer, itertools.chain(learned, "\n") if tokenizer == "char" else learned)
-        partial.mkdir(parents=True)
-        description = _write(texts, partial, coder, validation)
-        os.rename(partial, out)
-        return description
+        with partial_folder(out) as partial:
+            learned = (block for text in texts for block in _blocks(text))
+            coder = make_tokenizer(tokenizer, itertools.chain(learned, "\n") if tokenizer == "char" else learned)
+            partial.mkdir(parents=True)
+            description = _write(texts, partial, coder, validation)
+            os.rename(partial, out)
+            return description
     except OSError as error:
         raise UserError(f"{out}: the corpus cannot be made ({error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def is_corpus(folder: Path) -> bool:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from genjax.errors import UserError
+from genjax.files import lives
 
 __all__ = ["LOCK", "RunLock"]
 
@@ -134,12 +135,10 @@ def _started(pid: int) -> str:
 
 def _lives(holder: dict) -> bool:
     try:
-        os.kill(max(int(holder["pid"]), 1), 0)
-    except (ProcessLookupError, KeyError, ValueError, TypeError, OverflowError):
+        pid = max(int(holder["pid"]), 1)
+    except (KeyError, ValueError, TypeError, OverflowError):
         return False
-    except OSError:  # somebody else's
-        return True
-    return _started(holder["pid"]) == holder.get("started")
+    return lives(pid) and _started(pid) in ("", holder.get("started"))
 
 
 def _holder(descriptor: int) -> dict:

@@ -53,6 +53,22 @@ def test_a_folder_is_written_anew_but_nothing_else_is_overwritten(tmp_path):
         saved(tmp_path / "mine")
 
 
+def test_what_fails_leaves_the_old_codes_and_other_files(tmp_path):
+    def failing():
+        yield from batches(3, 2)
+        raise UserError("beyond float16")
+
+    folder = saved(tmp_path / "codes")
+    (folder / "notes.txt").write_text("mine")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(UserError, match="beyond float16"):
+        codes.save(folder, {"train": failing(), "validation": batches(2, 1)}, lambda: SPEC, most=1)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    codes.save(folder, {"train": batches(1, 0), "validation": batches(1, 1)}, lambda: SPEC)
+    assert (folder / "notes.txt").exists() and not (folder / "tokenizer.json").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["codes"]
+
+
 def test_damage_is_one_line(tmp_path):
     folder = saved(tmp_path / "codes", most=10**6)
     with pytest.raises(UsageError, match=r"--data\.flip changes images"):
@@ -66,9 +82,17 @@ def test_damage_is_one_line(tmp_path):
     np.save(piece, array[:4])
     with pytest.raises(UserError, match=r"must be numbers of the shape \(15, 4\)"):
         data.load(Data(path=str(folder)))
+    piece.write_bytes(b"")
+    with pytest.raises(UserError, match=r"not a readable \.npy file"):
+        data.load(Data(path=str(folder)))
     piece.unlink()
     with pytest.raises(UserError, match=r"not a readable \.npy file"):
         data.load(Data(path=str(folder)))
-    (folder / "codes.json").write_text(json.dumps({"pieces": {"train": [1]}}))
-    with pytest.raises(UserError, match="must say the rows of each piece"):
-        data.load(Data(path=str(folder)))
+    for pieces, message in (
+        ({"train": [1]}, "must say the rows of each piece"),
+        ({"train": 5, "validation": [1]}, "pieces.train is 5, and must be a list"),
+        (None, "pieces is null, and must be an object"),
+    ):
+        (folder / "codes.json").write_text(json.dumps({"pieces": pieces}))
+        with pytest.raises(UserError, match=message):
+            data.load(Data(path=str(folder)))

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,6 +96,16 @@ def test_a_failed_build_leaves_nothing(tmp_path, texts):
         with pytest.raises(UserError, match=r"2\.txt: not UTF-8"):
             build_corpus(texts, tmp_path / "out", tokenizer)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in texts}
+
+
+def test_a_build_that_was_killed_leaves_nothing_to_the_next(tmp_path, texts):
+    code = "import os, sys, pathlib; from genjax.data import corpus; corpus._write = lambda *_: os._exit(1)\n"
+    code += "corpus.build_corpus([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]))"
+    out = tmp_path / "made" / "out"
+    subprocess.run([sys.executable, "-c", code, texts[3], out], check=False)
+    assert [path.name.startswith(".out.partial-") for path in out.parent.iterdir()] == [True]
+    build_corpus(texts, out)
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_what_cannot_be_built(tmp_path, texts):
