@@ -81,6 +81,8 @@ def _by_template(found: object, place: str, *, template: Template) -> list[Piece
                 )
             row += [(part, learned) for part in template.parts(text[len(written) :])]
             written = text
+    if not any(learned for _, learned in row):
+        raise UserError(f"{place}: the chat template of {template.place} writes nothing that the assistant says")
     return row
 
 

@@ -70,6 +70,8 @@ def test_other_places_of_a_template(tmp_path, where):
         ("{{ raise_exception('only questions') }}", r"row 1: the chat template of .* refuses it \(only questions\)"),
         ("{{ messages.append(1) }}", r"row 1: the chat template of .* refuses it"),
         ("{{ ''.__class__.__mro__ }}", r"row 1: the chat template of .* refuses it"),
+        ("", "row 1: the chat template of .* writes nothing that the assistant says"),
+        ("{{ bos_token }}", "row 1: the chat template of .* writes nothing that the assistant says"),
         ("{{ messages | length }}{{ messages[-1].content }}", "row 1: the chat template of .* writes what was said"),
     ],
 )
