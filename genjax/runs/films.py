@@ -63,7 +63,7 @@ def write_training_film(run: Path, out: Path, of: str = "") -> Path:
         raise UserError(f"'{run}' has {len(sheets)} sheet(s) of samples, and a film needs two: {hint}")
     try:
         pictures = {step: Image.open(sheets[step]).convert("RGB") for step in sorted(sheets)}
-    except OSError as error:
+    except Exception as error:  # Pillow tells damage by errors of many kinds
         raise UserError(f"'{run / 'samples'}' has a sheet that is no readable picture: {error}") from None
     size = tuple(max(picture.size[axis] for picture in pictures.values()) for axis in (0, 1))
     frames = [np.asarray(_captioned(picture, f"step {step:,}", size)) for step, picture in pictures.items()]

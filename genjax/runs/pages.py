@@ -81,7 +81,7 @@ def data_uri(path: Path, limit: int) -> str:
             break
         try:
             image = Image.open(path).convert("RGB")
-        except OSError:
+        except Exception:  # Pillow tells damage by errors of many kinds
             raise UserError(f"{path} is no readable picture: delete it") from None
         image.thumbnail((side, side))
         buffer = io.BytesIO()

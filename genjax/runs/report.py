@@ -94,7 +94,8 @@ def _read_json(path: Path) -> dict | None:
 
 
 def _devices(environment: dict) -> str:
-    devices = [str(device) for device in environment.get("devices") or []]
+    found = environment.get("devices")
+    devices = [str(device) for device in found] if isinstance(found, list) else []
     kind = environment.get("device_kind") or environment.get("platform") or ", ".join(devices[:2])
     return f"{len(devices)} × {kind}" if len(devices) > 1 else str(kind or "")
 

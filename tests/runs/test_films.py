@@ -40,9 +40,12 @@ def test_what_is_no_film_is_said_in_one_line(run):
     (run / "texts" / "samples" / "5.txt").write_text("Once")
     with pytest.raises(UserError, match="draws texts"):
         write_training_film(run / "texts", run / "training.gif")
-    (run / "samples" / "5.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match="no readable picture"):
-        write_training_film(run, run / "training.gif")
+    Image.effect_noise((300, 300), 90).save(run / "samples" / "5.png")  # of several chunks
+    begin, _, end = (run / "samples" / "5.png").read_bytes().rpartition(b"IDAT")
+    for damaged in (b"no picture", begin + b"\0DAT" + end):
+        (run / "samples" / "5.png").write_bytes(damaged)
+        with pytest.raises(UserError, match="no readable picture"):
+            write_training_film(run, run / "training.gif")
 
 
 def test_an_mp4_has_every_frame_in_even_sides(tmp_path):

@@ -213,6 +213,20 @@ def test_samples_from_first_to_last(tmp_path):
     assert 500_000 < len(text) < 3_000_000
 
 
+def test_a_damaged_picture_is_named(tmp_path):
+    run = make_run(tmp_path / "run")
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)  # above what the page holds as it is
+    Image.fromarray(noise).save(run / "samples" / "5.png")
+    begin, _, end = (run / "samples" / "5.png").read_bytes().rpartition(b"IDAT")
+    (run / "samples" / "5.png").write_bytes(begin + b"\0DAT" + end)
+    with pytest.raises(UserError, match=r"5\.png is no readable picture"):
+        write_report(run)
+
+
+def test_devices_that_are_no_list_are_not_shown(tmp_path):
+    assert "Devices" not in page(make_run(tmp_path / "run", environment={"devices": 5}))
+
+
 def test_what_is_no_run_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no config\.json"):
         write_report(tmp_path)
