@@ -98,12 +98,17 @@ def provenance(argv: list[str], load: float, others: float | None) -> dict:
     return {"commit": commit(), "command": command, "versions": versions, "load": round(load, 1), "others": others}
 
 
-def write(folder: Path, machine: dict, part: str, results: dict[str, dict], date: str | None = None) -> Path:
-    """Adds `results` (key -> entry) to a part of today's record of the machine, at once, and returns the file."""
+def begun(folder: Path, machine: dict, date: str | None = None) -> tuple[Path, dict]:
+    """Today's file of the machine, and the record in it; a new one where there is none. Raises UserError for damage."""
     date = date or datetime.date.today().isoformat()
     path = folder / f"{date}-{slug(machine)}.json"
     new = {"format": FORMAT, "date": date, "hardware": machine} | {part: {} for part in PARTS}
-    record = read_file(path) if path.exists() else new
+    return path, read_file(path) if path.exists() else new
+
+
+def write(folder: Path, machine: dict, part: str, results: dict[str, dict], date: str | None = None) -> Path:
+    """Adds `results` (key -> entry) to a part of today's record of the machine, at once, and returns the file."""
+    path, record = begun(folder, machine, date)
     record[part] |= results
     folder.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

@@ -80,6 +80,10 @@ def main(argv: list[str]) -> int:
     names = list(PAIRS) if args.peers == [] else args.peers or []
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # on a GPU, PyTorch needs memory too
     machine = records.hardware()
+    try:
+        records.begun(args.out, machine)  # before anything is measured that a damaged file could not take
+    except UserError as error:
+        sys.exit(str(error))
     print(records.label(machine))
     if (busy := os.getloadavg()[0]) > records.BUSY:
         print(f"The machine is busy (load {busy:.1f}): times are too long, and ratios flatter genjax (see NORMAL.md).")
@@ -93,15 +97,15 @@ def main(argv: list[str]) -> int:
             begin, waiting, before = time.perf_counter(), os.getloadavg()[0], load.now()
             try:
                 entry = measure(name)
+                others = load.others(before, load.now())
+                entry |= records.provenance(["benchmarks/run.py", *argv], waiting, others)
+                key = records.key(Path(name).stem, entry)
+                measured[part][key] = entry  # shown at the end, even if it cannot be written
+                records.write(args.out, machine, part, {key: entry})  # each at once: the next may fail
             except Exception as error:  # of whatever kind: the others are measured all the same
                 print(f"{name}: {reason(error)}", file=sys.stderr, flush=True)
                 failed += 1
                 continue
-            others = load.others(before, load.now())
-            entry |= records.provenance(["benchmarks/run.py", *argv], waiting, others)
-            key = records.key(Path(name).stem, entry)
-            measured[part][key] = entry
-            records.write(args.out, machine, part, {key: entry})  # each at once: the next may fail
             print(f"{report.line(part, key, entry)}  [{time.perf_counter() - begin:.0f} s in all]", flush=True)
     if measured["recipes"]:
         print("\n" + report.recipes_table(measured))

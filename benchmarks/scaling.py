@@ -66,7 +66,9 @@ def measured(axis: Axis) -> dict | None:
         command = [sys.executable, str(Path(__file__).parent / "probes.py"), axis.group, axis.name, str(size)]
         process = subprocess.run(command, capture_output=True, text=True)
         if process.returncode:
-            print(f"{key(axis)} {size}: {process.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            # one that is killed for its memory says nothing
+            said = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
+            print(f"{key(axis)} {size}: {said[-1]}", file=sys.stderr)
             break
         points.append({"size": size, **json.loads(process.stdout.splitlines()[-1])})
         print(
@@ -164,7 +166,10 @@ def main() -> None:
         }
         file.write_text(json.dumps(result, indent=1) + "\n")
     (args.out / "scaling.md").write_text(table(result))
-    plot(result, args.out / "scaling.png")
+    if result["axes"]:
+        plot(result, args.out / "scaling.png")
+    else:
+        print("no plot: no axis could be measured", file=sys.stderr)
     print(table(result))
 
 

@@ -1,10 +1,11 @@
 """How long a recipe takes to its first step, with JAX's compilation cache empty and full.
 
-    python benchmarks/starts.py [vae_digits hmm_letters ...] [--out benchmarks/starts.md]
+    python benchmarks/starts.py [--out benchmarks/starts.md]
+    python benchmarks/starts.py vae_digits hmm_letters ...
 
-Without names, every recipe whose data is built in. Each start is `genjax train` in a process of its own, stopped when
-it tells of the first step: importing, reading data, building, compiling and the step. Seconds of the clock, and of the
-CPU, which other programs disturb less.
+Without names, every recipe whose data is built in; with names, these, and the table is only printed. Each start is
+`genjax train` in a process of its own, stopped when it tells of the first step: importing, reading data, building,
+compiling and the step. Seconds of the clock, and of the CPU, which other programs disturb less.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import NamedTuple
 import records
 
 from genjax import recipes
+from genjax.errors import UserError
 
 LONGEST = 300  # seconds
 
@@ -76,8 +78,14 @@ def row(recipe: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", metavar="RECIPE")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "starts.md")
+    parser.add_argument("--out", type=Path, help="a file for the table; starts.md without names")
     args = parser.parse_args()
+    try:
+        for name in args.recipes:
+            recipes.load_experiment(name)
+    except UserError as error:
+        sys.exit(str(error))
+    out = args.out or (None if args.recipes else Path(__file__).parent / "starts.md")
     lines = [
         f"# Starts ({datetime.date.today().isoformat()}, {records.label(records.hardware())})",
         "",
@@ -87,10 +95,12 @@ def main() -> None:
         "| recipe | empty: clock | CPU | full: clock | CPU |",
         "|---|---|---|---|---|",
     ]
+    print("\n".join(lines), flush=True)
     for recipe in args.recipes or embedded():
         lines.append(row(recipe))
         print(lines[-1], flush=True)
-        args.out.write_text("\n".join(lines) + "\n")
+        if out:
+            out.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

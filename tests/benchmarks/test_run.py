@@ -20,15 +20,16 @@ def this_machine(monkeypatch):
     monkeypatch.setattr(run, "keep_freed_memory", lambda: None)
 
 
-def test_a_failing_pair_is_one_line_and_the_others_are_measured(tmp_path, monkeypatch, capsys):
-    def pair(name: str, precision: str) -> dict:
-        if name == "vae":
-            raise RuntimeError("no\nsuch kernel")
-        if name == "data":
-            raise UserError("no folder")
-        fields = dict.fromkeys(("ours_per_second", "theirs_per_second", "ratio", "ratio_min", "ratio_max"), 1.0)
-        return fields | {"unit": "images", "theirs": "PyTorch", "shapes": "none", "precision": precision}
+def pair(name: str, precision: str) -> dict:
+    if name == "vae":
+        raise RuntimeError("no\nsuch kernel")
+    if name == "data":
+        raise UserError("no folder")
+    fields = dict.fromkeys(("ours_per_second", "theirs_per_second", "ratio", "ratio_min", "ratio_max"), 1.0)
+    return fields | {"unit": "images", "theirs": "PyTorch", "shapes": "none", "precision": precision}
 
+
+def test_a_failing_pair_is_one_line_and_the_others_are_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(run, "pair", pair)
     argv = ["--peers", "vae", "data", "gan", "--precision", "bfloat16", "--out", str(tmp_path)]
     assert run.main(argv) == 1
@@ -73,3 +74,23 @@ def test_cores_of_others():
     assert load.others(before, load.Times(wall=10.0, cores=118.0, own=25.0)) == pytest.approx(0.3)
     assert load.others(before, load.Times(wall=10.0, cores=114.0, own=25.0)) == 0.0  # ticks are coarse
     assert load.others(None, None) is None
+
+
+def test_a_damaged_record_of_today_stops_before_anything_is_measured(tmp_path, monkeypatch):
+    file, _ = records.begun(tmp_path, records.hardware())
+    file.write_text("{")
+    monkeypatch.setattr(run, "pair", lambda *_: pytest.fail("was measured"))
+    with pytest.raises(SystemExit, match=rf"{file.name}: not a benchmark record .*; remove it"):
+        run.main(["--peers", "vae", "--out", str(tmp_path)])
+
+
+def test_what_cannot_be_written_is_shown_and_the_others_are_measured(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "pair", pair)
+    monkeypatch.setattr(records, "write", full)
+    assert run.main(["--peers", "gan", "gru", "--out", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert [line.split(": ")[:2] for line in shown.err.splitlines()] == [["gan", "OSError"], ["gru", "OSError"]]
+    assert "gan" in shown.out and "gru" in shown.out

@@ -1,6 +1,7 @@
 """scaling.py: exponents, marks, and the table and plot of what was measured."""
 
 import json
+import subprocess
 import sys
 
 import probes
@@ -34,6 +35,19 @@ def test_a_probe_is_a_process_and_its_failure_a_line(monkeypatch, capfd, tmp_pat
     assert all(point["seconds"] > 0 and point["mib"] > 0 for point in kept["axes"]["gpt layers"]["points"])
     assert "gpt context" not in kept["axes"] and "gpt context 0:" in capfd.readouterr().err
     assert (tmp_path / "scaling.png").stat().st_size > 0 and "gpt: layers" in (tmp_path / "scaling.md").read_text()
+
+
+def test_a_killed_probe_is_told_by_its_status_and_nothing_is_plotted(monkeypatch, capfd, tmp_path):
+    killed = subprocess.CompletedProcess([], -9, stdout="", stderr="")
+    monkeypatch.setattr(scaling.subprocess, "run", lambda *_, **__: killed)
+    about = {"command": "", "commit": "", "versions": {"jax": ""}}
+    monkeypatch.setattr(scaling.records, "provenance", lambda *_: about)
+    monkeypatch.setattr(scaling, "AXES", (AXIS,))
+    monkeypatch.setattr(sys, "argv", ["scaling.py", "--out", str(tmp_path)])
+    scaling.main()
+    told = capfd.readouterr().err.splitlines()
+    assert told == ["gpt context 128: exit status -9", "no plot: no axis could be measured"]
+    assert not (tmp_path / "scaling.png").exists()
 
 
 def test_start_reads_no_whole_corpus(tmp_path):

@@ -37,3 +37,22 @@ def test_a_row_has_both_starts_or_says_why_not(monkeypatch):
     monkeypatch.setattr(starts, "start", lambda recipe, cache: next(found))
     assert starts.row("vae_digits") == "| `vae_digits` | 10.0 | 12.0 | 4.0 | 5.0 |"
     assert "does not start alone" in starts.row("latent_digits")
+
+
+def test_a_recipe_that_is_not_there_stops_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr(starts, "row", lambda recipe: pytest.fail("was measured"))
+    monkeypatch.setattr(sys, "argv", ["starts.py", "vae_digits", "vae_digit"])
+    with pytest.raises(SystemExit, match="unknown recipe 'vae_digit'"):
+        starts.main()
+
+
+def test_named_recipes_are_printed_and_the_table_of_all_stays(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(starts, "__file__", str(tmp_path / "starts.py"))
+    monkeypatch.setattr(starts, "row", lambda recipe: f"| `{recipe}` |")
+    monkeypatch.setattr(sys, "argv", ["starts.py", "vae_digits"])
+    starts.main()
+    assert capsys.readouterr().out.endswith("|---|---|---|---|---|\n| `vae_digits` |\n") and not os.listdir(tmp_path)
+    monkeypatch.setattr(starts, "embedded", lambda: ["vae_digits"])
+    monkeypatch.setattr(sys, "argv", ["starts.py"])
+    starts.main()
+    assert (tmp_path / "starts.md").read_text().endswith("| `vae_digits` |\n")
