@@ -67,9 +67,12 @@ def mine(everything: list[Trial], environ: Mapping[str, str] = os.environ) -> li
     try:
         own, first, count = (int(environ[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "MIN", "COUNT"))
         step = int(environ.get("SLURM_ARRAY_TASK_STEP") or 1)
-        return everything[(own - first) // step :: count]
     except (KeyError, ValueError) as error:
         raise UserError(f"the environment: SLURM_ARRAY_TASK_ID without MIN and COUNT beside it ({error})") from None
+    for name, value in (("STEP", step), ("COUNT", count)):
+        if value < 1:
+            raise UserError(f"the environment: SLURM_ARRAY_TASK_{name} is {value}, and must be at least 1")
+    return everything[(own - first) // step :: count]
 
 
 def train_all(recipe: str, chosen: list[Trial], rest: list[str]) -> list[Trial]:

@@ -33,6 +33,10 @@ def test_jobs_of_an_array_share_the_trainings(tmp_path):
     assert mine(everything, {}) == everything
     with pytest.raises(UserError, match="SLURM_ARRAY_TASK_ID"):
         mine(everything, {"SLURM_ARRAY_TASK_ID": "1"})
+    job = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "1"}
+    for name in ("STEP", "COUNT"):
+        with pytest.raises(UserError, match=f"SLURM_ARRAY_TASK_{name} is 0, and must be at least 1"):
+            mine(everything, job | {f"SLURM_ARRAY_TASK_{name}": "0"})
 
 
 def test_the_summary_is_over_seeds_and_marks_the_best(tmp_path):
