@@ -9,12 +9,13 @@ import socket
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from genjax.errors import UserError
 
 __all__ = [
     "absolute",
+    "atomic_file",
     "cache_folder",
     "expanded",
     "is_temporary",
@@ -104,16 +105,26 @@ def is_temporary(path: Path) -> bool:
 
 def write_atomic(path: Path, data: bytes) -> Path:
     """Writes the whole file or nothing: a reader never sees half of it. Raises UserError where it cannot."""
+    with atomic_file(path) as file:
+        file.write(data)
+    return path
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` when it is whole. Raises UserError where it cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
+        with open(temporary, "wb") as file:
+            yield file
         os.replace(temporary, path)
     except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write {path}: {reason}; check the folder and the free space") from None
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise UserError(f"cannot write {path}: {error.strerror}; check the folder and the free space") from None
-    return path
 
 
 @contextlib.contextmanager

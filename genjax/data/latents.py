@@ -10,7 +10,6 @@ and `latent_std` (), `image_shape` (3,) and, with labels, `class_names` (classes
 must fit into memory, for `encode` too.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from genjax.data.arrays import Table
 from genjax.data.dataset import Dataset
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
+from genjax.files import atomic_file
 from genjax.spec import DataSpec, Image, Label, Latent, require
 
 __all__ = ["SPLITS", "dataset", "save"]
@@ -86,13 +86,6 @@ def save(path: Path, spec: DataSpec, splits: dict[str, dict[str, np.ndarray]], l
     arrays |= {"latent_std": np.float64(latent_std), "image_shape": np.asarray(image.shape, np.int32)}
     if label is not None:
         arrays["class_names"] = np.asarray(label.names or range(label.classes), str)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:  # a file, as numpy adds .npz to a name; the whole in memory would be twice
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}; check the folder and the free space") from None
+    with atomic_file(path) as file:  # a file, as numpy adds .npz to a name; the whole in memory would be twice
+        np.savez(file, **arrays)
     return path

@@ -100,3 +100,10 @@ def test_a_flipped_bit_of_a_file_is_found(tmp_path):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         with pytest.raises(UserError, match=r"latents\.npz"):
             load(Data(path=str(path)))
+
+
+def test_a_place_below_a_file_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    spec = DataSpec({"image": Image(8, 8, 1)})
+    with pytest.raises(UserError, match=r"cannot write .*x\.npz: .*; check the folder and the free space"):
+        latents.save(tmp_path / "file" / "x.npz", spec, {"train": {"latent": np.zeros((1, 2, 2, 2), np.float32)}}, 1.0)
