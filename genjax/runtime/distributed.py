@@ -171,16 +171,17 @@ def require_same(settings: Mapping[str, object]) -> None:
             )
 
 
-def agree_to_stop(asked: bool, step: int) -> bool:
-    """Whether to stop after this step: asked to, or in several processes the step that all have agreed on.
+def agree_to_stop(asked: bool, call: int) -> bool:
+    """Whether to stop after this call of the step: asked to, or in several processes the call that all have agreed on.
 
-    There a SIGTERM is what asks, on any of the hosts.
+    There a SIGTERM is what asks, on any of the hosts. `call` must grow by one: JAX agrees on the largest number so far
+    and one more, and says yes at that number alone.
     """
     if jax.process_count() == 1:
         return asked
     from jax.experimental import multihost_utils
 
-    return multihost_utils.reached_preemption_sync_point(step)
+    return multihost_utils.reached_preemption_sync_point(call)
 
 
 def _number(environ: Mapping[str, str], name: str) -> int | None:

@@ -136,7 +136,7 @@ class _Session:
 
     def _steps(self, step: int, state: TrainState) -> TrainState:
         train, batches = self.experiment.train, feed(self.engine, self.dataset, step)
-        seen, pending = set(), []
+        seen, pending, calls = set(), [], 0
         self.progress.resume()
         with contextlib.ExitStack() as stack:
             while step < train.steps:
@@ -157,7 +157,8 @@ class _Session:
                 pending = [(step + 1 + i, values) for i, values in enumerate(metrics)]
                 step += count
                 last = step == train.steps
-                stopping = not last and distributed.agree_to_stop(self.stop.asked is not None, step)
+                calls += 1
+                stopping = not last and distributed.agree_to_stop(self.stop.asked is not None, calls)
                 events = {
                     "evaluate": not stopping and (last or due(step, train.eval_every)),
                     "sample": not stopping and (last or samples_due(step, train)),
@@ -184,7 +185,7 @@ class _Session:
         measured = {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
         last = step == train.steps
         events = {
-            "evaluate": last and not measured,
+            "evaluate": (last or due(step, train.eval_every)) and not measured,
             "sample": (last or samples_due(step, train)) and "seconds/sample" not in found,
             "checkpoint": False,
         }
@@ -217,11 +218,12 @@ class _Session:
         return state
 
     def _read(self, pending: list[tuple[int, dict[str, jax.Array]]]) -> None:
-        """Waits for the metrics of steps, checks that they are finite, and logs their means since the last record."""
+        """Waits for the metrics of a call, checks that they are finite, and logs their means since the last record."""
         for step, metrics in pending:
-            self._read_step(step, metrics)
+            self._read_step(step, metrics, done=pending[-1][0])
 
-    def _read_step(self, step: int, metrics: dict[str, jax.Array]) -> None:
+    def _read_step(self, step: int, metrics: dict[str, jax.Array], done: int) -> None:
+        """`done` steps are done: all of a call end at once."""
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         for name, value in values.items():
             if not math.isfinite(value):
@@ -231,14 +233,16 @@ class _Session:
         if due(step, self.experiment.train.log_every):
             means = {name: float(np.mean(values)) for name, values in self.window.items()}
             self.window = {}
-            speed = {k: v for k, v in self.progress.speed.items() if math.isfinite(v)}
-            speed |= self.utilization(speed.get("steps_per_second"))
-            speed["data_wait_fraction"] = self.clock.data_wait_fraction()
         if self.lead:
             with self.clock("log"):
+                self.progress.update(done, means)
                 if means:
-                    self.writer.write(step, means | speed)
-                self.progress.update(step, means)
+                    self.writer.write(step, means | self._speed())
+
+    def _speed(self) -> dict[str, float]:
+        speed = {name: value for name, value in self.progress.speed.items() if math.isfinite(value)}
+        speed |= self.utilization(speed.get("steps_per_second"))
+        return speed | {"data_wait_fraction": self.clock.data_wait_fraction()}
 
     def _not_finite(self, step: int, name: str, value: float) -> str:
         turn, what = name.removeprefix("grad_norm/").split("/", 1)

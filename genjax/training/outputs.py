@@ -42,19 +42,24 @@ class Outputs:
             self._say("no samples are drawn during training", error)
 
     def samples(self, step: int, state: TrainState) -> None:
-        """Draws the previews of a step on all processes."""
+        """Draws the previews of a step on all processes, and only then writes them, on one: it may fail alone."""
         if self.previews is None:
             return
         try:
-            if self.lead and not list((self.out / "samples").glob(f"{DATA}.*")):
-                self.previews.write_real(self.out / "samples")
-            files = self.previews.write(self.out / "samples", step, state, lead=self.lead)
-            for file in files:
-                self.progress.message(f"step {step}  samples  {file}{_beginning(file)}")
+            drawn = self.previews.draw(state)
+            if self.lead:
+                self._write(step, drawn)
         except Exception as error:
             if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
                 raise  # another process may be gone
             self._say(f"no samples of step {step}", error)
+
+    def _write(self, step: int, drawn: dict) -> None:
+        folder = self.out / "samples"
+        if not list(folder.glob(f"{DATA}.*")):
+            self.previews.write_real(folder)
+        for file in self.previews.write(folder, step, drawn):
+            self.progress.message(f"step {step}  samples  {file}{_beginning(file)}")
 
     def report_due(self) -> bool:
         return self.lead and monotonic() - self.reported > REPORT_SECONDS

@@ -16,6 +16,8 @@ from genjax.spec import Image, Tokens
 
 __all__ = ["Previews"]
 
+Outputs = dict[str, np.ndarray]
+
 READ = 256  # validation examples among which those of all classes are looked for
 
 
@@ -33,14 +35,20 @@ class Previews:
             for name, options in engine.model.previews.items()
         }
 
-    def write(self, folder: Path, step: int, state: TrainState, *, lead: bool) -> list[Path]:
-        """Draws them on every process and writes them on one, as STEP or STEP-NAME; returns the files."""
+    def draw(self, state: TrainState) -> dict[str, Outputs]:
+        """By name, on every process."""
+        return {
+            name: draw(self.engine, state, given, seed=0, options=options)
+            for name, ((given, options), _) in self.kinds.items()
+        }
+
+    def write(self, folder: Path, step: int, drawn: dict[str, Outputs]) -> list[Path]:
+        """Writes them as STEP or STEP-NAME; returns the files."""
         files, fields = [], self.engine.spec.fields | self.engine.model.outputs(self.engine.spec)
-        for name, ((given, options), layout) in self.kinds.items():
-            outputs = draw(self.engine, state, given, seed=0, options=options)
-            if lead:
-                path = folder / (f"{step}" if name == "sample" else f"{step}-{name}")
-                files += save_samples(path, outputs, fields, given, layout, self.tokenizer)
+        for name, outputs in drawn.items():
+            (given, _), layout = self.kinds[name]
+            path = folder / (f"{step}" if name == "sample" else f"{step}-{name}")
+            files += save_samples(path, outputs, fields, given, layout, self.tokenizer)
         return files
 
     def write_real(self, folder: Path) -> list[Path]:
