@@ -130,9 +130,11 @@ def test_a_process_that_dies_ends_the_others_with_an_error_in_bounded_time(tmp_p
 
 
 @pytest.mark.slow
-def test_sigterm_on_one_host_saves_on_all_at_one_step(tmp_path):
+@pytest.mark.parametrize("steps_per_call", ["1", "4"])
+def test_sigterm_on_one_host_saves_on_all_at_one_step(steps_per_call, tmp_path):
     run = tmp_path / "run"
-    processes = launch(run, 2, 1, "--train.steps", "100000", "--train.checkpoint-every", "0")
+    endless = ["--train.steps", "100000", "--train.checkpoint-every", "0", "--train.steps-per-call", steps_per_call]
+    processes = launch(run, 2, 1, *endless)
     while not (run / "metrics.jsonl").exists() or len(losses(run)) < 5:
         assert all(process.poll() is None for process in processes), finish(processes)
         time.sleep(0.1)

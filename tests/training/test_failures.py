@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 from systems import TINY
@@ -184,3 +185,20 @@ def test_a_model_without_samples_ends_with_its_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(VAE, "sample", lambda *_: (_ for _ in ()).throw(NotImplementedError()))
     genjax.train(short(), tmp_path / "run")
     assert steps(tmp_path / "run") == [2]
+
+
+@pytest.mark.parametrize("lead", [True, False])
+def test_every_process_has_drawn_before_one_of_them_writes(lead, tmp_path):
+    """Or a process whose disk is full would be a step ahead of the others."""
+    done, said = [], []
+
+    def full(folder):
+        done.append("write")
+        raise OSError("No space left on device")
+
+    shown = Outputs.__new__(Outputs)
+    shown.previews = SimpleNamespace(draw=lambda state: done.append("draw"), write_real=full)
+    shown.out, shown.lead, shown.progress = tmp_path, lead, SimpleNamespace(message=said.append)
+    shown.samples(3, None)
+    assert done == ["draw", "write"][: 1 + lead]
+    assert said == ["no samples of step 3: No space left on device"] * lead

@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -23,7 +25,8 @@ from genjax.orders import Buckets
 from genjax.runs import restore
 from genjax.runs.best import pick
 from genjax.runs.metrics import read_metrics
-from genjax.training import loop
+from genjax.training import loop, progress
+from genjax.training.clock import Clock
 from genjax.training.outputs import Outputs
 
 SYSTEMS = ["vae-conditional", "gan", "gpt", pytest.param("diffusion-dit", marks=pytest.mark.slow)]
@@ -99,6 +102,33 @@ def test_stopped_by_sigterm_and_resumed_is_bit_identical(name, whole, tmp_path, 
     genjax.train(short(name), run, recipe=name)
     chex.assert_trees_all_equal(state_of(run), state_of(whole(name)))
     assert sorted({r["step"] for r in read_metrics(run)}) == [1, 2, 3, 4, 5, 6]
+
+
+def test_what_was_due_at_the_step_of_a_stop_is_done_by_the_next_run(tmp_path, sigterm_at, monkeypatch):
+    experiment = short("vae-conditional", eval_every=2)
+    sigterm_at(4)
+    with pytest.raises(UserError, match="SIGTERM at step 4, saved"):
+        genjax.train(experiment, tmp_path)
+    monkeypatch.undo()
+    genjax.train(experiment, tmp_path)
+    assert [r["step"] for r in read_metrics(tmp_path) if "validation/elbo" in r] == [2, 4, 6]
+
+
+def test_a_speed_is_of_the_steps_that_are_done_when_it_is_told(monkeypatch):
+    """Three steps a call, of 6 s: the middle one is logged when all of them are done."""
+    now, told = SimpleNamespace(time=0.0), []
+    monkeypatch.setattr(progress, "monotonic", lambda: now.time)
+    session = loop._Session.__new__(loop._Session)
+    session.experiment = SimpleNamespace(train=SimpleNamespace(log_every=2))
+    session.progress = progress.Progress(99, 0, batch_size=1, stream=io.StringIO())
+    session.lead, session.window, session.clock = True, {}, Clock()
+    session.utilization = lambda rate: {}
+    session.writer = SimpleNamespace(write=lambda step, values: told.append(values["steps_per_second"]))
+    for call in range(9):
+        now.time += 6
+        session._read([(3 * call + i, {"a/loss": np.float32(1)}) for i in (1, 2, 3)])
+    session.clock.close()
+    np.testing.assert_allclose(told, 0.5)
 
 
 @pytest.mark.slow
