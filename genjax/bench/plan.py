@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 
 from genjax.bench.hlo import collective_bytes
-from genjax.bench.spec import spec_without_data
+from genjax.bench.spec import longest_rows, spec_without_data
 from genjax.bench.topology import topology_devices
 from genjax.engine.batches import abstract_batch
 from genjax.engine.engine import Engine
@@ -33,7 +33,7 @@ from genjax.errors import UsageError, UserError
 from genjax.experiment import Experiment
 from genjax.runs.check import resolve
 from genjax.runtime import devices
-from genjax.spec import DataSpec, Tokens
+from genjax.spec import DataSpec
 
 __all__ = [
     "Cost",
@@ -43,7 +43,6 @@ __all__ = [
     "estimate",
     "exhausted_bytes",
     "extrapolate",
-    "longest_rows",
     "memory_bytes",
     "plan",
     "roofline",
@@ -125,16 +124,6 @@ def plan(
     if done and cost is None:
         cost = count(experiment, spec, chips)
     return result | estimate(cost, chip, engine, len(chips))
-
-
-def longest_rows(experiment: Experiment, spec: DataSpec) -> Experiment:
-    """The experiment with the batch size that its order gives the longest texts."""
-    order, data = experiment.data.order, experiment.data
-    longest = max((field.longest for field in spec.of_kind(Tokens).values()), default=0)
-    if order is None or not longest:
-        return experiment
-    rows = order.rows(order.lengths(longest)[-1], data.batch_size)
-    return dataclasses.replace(experiment, data=dataclasses.replace(data, batch_size=rows))
 
 
 def estimate(cost: Cost | None, chip: devices.Device | None, engine: Engine, num_devices: int) -> dict:

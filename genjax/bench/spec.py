@@ -1,11 +1,13 @@
 """A recipe's data without the data: its description, for plans on a machine that has none."""
 
+import dataclasses
+
 from genjax import data
 from genjax.errors import UserError
 from genjax.experiment import Experiment
 from genjax.spec import DataSpec, Tokens
 
-__all__ = ["spec_without_data", "tokens_an_example"]
+__all__ = ["longest_rows", "spec_without_data", "tokens_an_example"]
 
 SAID = ("image_shape", "vocabulary", "context")  # fields of models that say what the data is
 
@@ -35,3 +37,13 @@ def spec_without_data(experiment: Experiment) -> DataSpec:
 def tokens_an_example(spec: DataSpec) -> int:
     """Of all fields of text at their longest; 0 without text."""
     return sum(field.longest for field in spec.of_kind(Tokens).values())
+
+
+def longest_rows(experiment: Experiment, spec: DataSpec) -> Experiment:
+    """The experiment with the batch size that its order gives the longest texts."""
+    order, data = experiment.data.order, experiment.data
+    longest = max((field.longest for field in spec.of_kind(Tokens).values()), default=0)
+    if order is None or not longest:
+        return experiment
+    rows = order.rows(order.lengths(longest)[-1], data.batch_size)
+    return dataclasses.replace(experiment, data=dataclasses.replace(data, batch_size=rows))

@@ -20,7 +20,7 @@ import numpy as np
 from genjax import data
 from genjax.bench import loop as loops
 from genjax.bench.limits import peak_flops
-from genjax.bench.spec import spec_without_data, tokens_an_example
+from genjax.bench.spec import longest_rows, spec_without_data, tokens_an_example
 from genjax.engine.engine import Engine
 from genjax.engine.feed import feed
 from genjax.engine.flops import model_flops, model_flops_by_entry
@@ -63,7 +63,8 @@ def measure(
     First the step alone, each call waited for, then the training loop in a temporary run directory, which evaluates,
     samples and saves at the end. Steps are called as the loop calls them, several at once with --train.steps-per-call.
     A time is the mean over the least number of steps that are whole calls and whole periods of the turns; `steps` is
-    rounded up to these.
+    rounded up to these. Where batches have several shapes, as those of buckets have, the steps are those of a random
+    batch of the longest texts.
 
     `compile_seconds` is by how much the first calls are longer than later ones: they trace `programs` programs and
     compile them, or read `programs_from_cache` of them from JAX's persistent cache, which takes a fraction of the time.
@@ -89,7 +90,7 @@ def measure(
     distributed.initialize(experiment.mesh)
     dataset = None if synthetic else _load(experiment)
     spec = dataset.spec if dataset else spec or spec_without_data(experiment)
-    experiment = resolve(experiment, spec)
+    experiment = longest_rows(resolve(experiment, spec), spec)
     intervals, period = experiment.train, turn_period(experiment)
     calls = _calls(period, steps_of_call(0, intervals))
     unit = sum(map(len, calls))
@@ -98,8 +99,9 @@ def measure(
     engine = loops.TimedEngine(experiment, spec)
     if engine.platform == "cpu":
         keep_freed_memory()
-    if dataset:
-        engine.require_shapes(dataset.shapes(experiment.data.batch_size))
+    shapes = dataset.shapes(experiment.data.batch_size) if dataset else ()
+    engine.require_shapes(shapes)
+    if len(shapes) == 1:
         batches = list(itertools.islice(feed(engine, dataset), experiment.data.prefetch))
     else:
         batches = [_random_batch(engine)]
@@ -140,7 +142,7 @@ def measure(
         "batch_size": experiment.data.batch_size,
         "grad_accumulation": experiment.train.grad_accumulation,
         "parameters": parameters,
-        "synthetic_data": synthetic,
+        "synthetic_data": len(shapes) != 1,
         "compile_seconds": compile_seconds,
         "startup_seconds": {"import": import_seconds, "build": build_seconds, "compile": compile_seconds},
         "programs": programs,

@@ -77,6 +77,10 @@ class Dataset:
         """Every shape that a training batch may have."""
         return (order or self.order).shapes(self.train.examples, batch_size)
 
+    def mean_rows(self, batch_size: int) -> float:
+        """The examples of a training batch, on average."""
+        return self.order.mean_rows(self.train.examples, batch_size)
+
 
 FOLLOWS = ((Latent, "std"), (Tokens, "end"), (Real, "counts"))  # from the examples, which may come and go
 

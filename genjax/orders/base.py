@@ -81,6 +81,10 @@ class Order:
         """Every shape that a batch of the run may have."""
         return (Shape(batch_size),)
 
+    def mean_rows(self, examples: Examples, batch_size: int) -> float:
+        """The examples of a batch, on average."""
+        return batch_size
+
     def plans(self, examples: Examples, batch_size: int, seed: int) -> Callable[[int], Plan]:
         """The plan of every step. Work that is the same for all steps is done before the function is returned."""
         raise NotImplementedError

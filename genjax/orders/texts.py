@@ -97,6 +97,11 @@ class Buckets(Order):
             Shape(self.rows(bounds[k], batch_size), dict.fromkeys(examples.lengths, bounds[k])) for k in used.tolist()
         )
 
+    def mean_rows(self, examples: Examples, batch_size: int) -> float:
+        bucket_N = np.searchsorted(self.lengths(examples.longest), _row_lengths(examples))
+        counts = np.unique(bucket_N, return_counts=True)[1]
+        return len(bucket_N) / sum(n / shape.rows for n, shape in zip(counts, self.shapes(examples, batch_size)))
+
     def plans(self, examples: Examples, batch_size: int, seed: int) -> Callable[[int], Plan]:
         bounds = self.lengths(examples.longest)
         bucket_N = np.searchsorted(bounds, _row_lengths(examples))

@@ -120,9 +120,9 @@ class _Session:
     def train(self) -> dict[str, float]:
         train = self.experiment.train
         with self.clock("start"):
-            state = self._start()
-            self.evaluation, self.utilization = Evaluation(self.engine, self.dataset), Utilization(self.engine)
-            self.outputs = Outputs(self.engine, self.dataset, self.out, self.progress, self.clock)
+            state, both = self._start(), (self.engine, self.dataset)
+            self.evaluation, self.utilization = Evaluation(*both), Utilization(*both)
+            self.outputs = Outputs(*both, self.out, self.progress, self.clock)
         start = self.saved
         if start:
             self._complete(start, state)
@@ -157,8 +157,7 @@ class _Session:
                 pending = [(step + 1 + i, values) for i, values in enumerate(metrics)]
                 step += count
                 last = step == train.steps
-                calls += 1
-                stopping = not last and distributed.agree_to_stop(self.stop.asked is not None, calls)
+                stopping = not last and distributed.agree_to_stop(self.stop.asked is not None, calls := calls + 1)
                 events = {
                     "evaluate": not stopping and (last or due(step, train.eval_every)),
                     "sample": not stopping and (last or samples_due(step, train)),
@@ -171,9 +170,8 @@ class _Session:
                 if stopping:
                     name = self.stop.asked.name if self.stop.asked else "SIGTERM on one of the hosts"
                     raise UserError(f"stopped by {name} at step {step}, saved: the same command resumes")
-        if self.dataset.skipped:
-            names = ", ".join(list(self.dataset.skipped)[:5])
-            self.progress.message(f"skipped {len(self.dataset.skipped)} unreadable file(s): {names}")
+        if skipped := list(self.dataset.skipped):
+            self.progress.message(f"skipped {len(skipped)} unreadable file(s): {', '.join(skipped[:5])}")
         return state
 
     def _complete(self, step: int, state: TrainState) -> None:
@@ -205,9 +203,8 @@ class _Session:
             self.window = checkpoint.log(self.out, self.saved)
             self.checkpoints.set_aside_after(self.saved)
         train = self.experiment.train
-        self.progress = Progress(
-            train.steps, self.saved, self.experiment.data.batch_size, hint=shorter(self.engine.spec)
-        )
+        rows = self.dataset.mean_rows(self.experiment.data.batch_size)
+        self.progress = Progress(train.steps, self.saved, rows, hint=shorter(self.engine.spec))
         self.progress.pause()
         for message in (*banner(self.engine, self.dataset, self.out, self.saved), *messages):
             self.progress.message(message)

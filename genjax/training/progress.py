@@ -25,7 +25,7 @@ class Progress:
     will take long, that is said once, with `hint`, when ten seconds or 20 steps have told the speed.
     """
 
-    def __init__(self, total_steps: int, start_step: int, batch_size: int, *, hint: str = "", stream=None):
+    def __init__(self, total_steps: int, start_step: int, batch_size: float, *, hint: str = "", stream=None):
         self._stream = stream or sys.stderr
         self._total, self._step, self._batch_size = total_steps, start_step, batch_size
         self._losses, self._hint = "", hint

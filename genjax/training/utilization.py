@@ -1,5 +1,6 @@
 """How much of its devices a run uses: MFU, and the most memory so far."""
 
+from genjax.data import Dataset
 from genjax.engine.engine import Engine
 from genjax.engine.flops import model_flops
 from genjax.runtime import devices
@@ -15,19 +16,21 @@ class Utilization:
     what `genjax bench` calls `mfu`. To count the FLOPs the step is traced once more, which takes seconds of the start.
     """
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine, dataset: Dataset):
+        """Where batches have several shapes, no number of FLOPs is that of a step, and there is no `mfu`."""
         kinds = engine.mesh.devices.flatten()
-        known = devices.find(kinds[0].device_kind)
-        self._seconds = known and model_flops(engine.experiment, engine.spec) / (known.flops * len(kinds))
+        self._known, self._seconds = devices.find(kinds[0].device_kind), None
+        if self._known and len(dataset.shapes(engine.experiment.data.batch_size)) == 1:
+            self._seconds = model_flops(engine.experiment, engine.spec) / (self._known.flops * len(kinds))
 
     def __call__(self, steps_per_second: float | None) -> dict[str, float]:
         """`mfu`, in [0, 1], and `peak_memory_bytes` of this process's fullest device; {} where no peak is known.
 
         Without a speed, before the first steps were timed, there is no `mfu`.
         """
-        if self._seconds is None:
+        if self._known is None:
             return {}
         (memory, of), found = peak_memory(), {}
-        if steps_per_second is not None:
+        if self._seconds is not None and steps_per_second is not None:
             found["mfu"] = self._seconds * steps_per_second
         return found | ({"peak_memory_bytes": memory} if of == "device" else {})

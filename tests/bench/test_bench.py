@@ -16,6 +16,7 @@ from genjax.bench import limits, loop, timing
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data, Experiment
 from genjax.models import GAN, GPT, MLPGAN, VAE
+from genjax.orders import Buckets
 from genjax.runtime import devices, memory_use
 from genjax.runtime.compilation import enable_cache
 
@@ -77,6 +78,15 @@ def test_text_counts_tokens_and_missing_data_names_the_way_out():
     result = timing.measure("tiny", experiment, steps=1, synthetic=True)
     assert result["tokens_per_second"] > result["examples_per_second"] > 0
     assert result["parameters"] > 0 and result["backend"] == "jit"
+
+
+def test_of_buckets_steps_of_the_longest_texts_are_timed(tmp_path):
+    (tmp_path / "pairs.tsv").write_text("".join(f"{'ab' * (1 + n % 9)}\t{'ba' * (1 + n % 7)}\n" for n in range(64)))
+    data = Data(path=f"{tmp_path}/pairs.tsv", fields=("source=0:text", "target=1:text"), context=20, batch_size=8)
+    data = dataclasses.replace(data, order=Buckets((8, 20), tokens=320))
+    result = timing.measure("tiny", dataclasses.replace(systems.TINY["translation"], data=data), steps=2)
+    assert result["batch_size"] == 16 and result["synthetic_data"] and result["loop"]
+    assert result["tokens_per_second"] == pytest.approx(result["examples_per_second"] * 40)
 
 
 def test_shapes_that_no_one_knows_are_asked_for():

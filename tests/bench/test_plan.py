@@ -12,7 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from genjax import cli
 from genjax.bench import hlo, plan
-from genjax.bench.spec import spec_without_data
+from genjax.bench.spec import longest_rows, spec_without_data
 from genjax.bench.topology import topology_devices
 from genjax.engine.engine import Engine
 from genjax.errors import UsageError, UserError
@@ -279,6 +279,6 @@ def test_texts_in_buckets_are_planned_in_the_largest_batch():
         model=Translation(layers=1, heads=1, width=8),
         data=Data(order=Buckets(bounds=(16, 256), tokens=25000), batch_size=64),
     )
-    assert plan.longest_rows(experiment, spec).data.batch_size == 96  # 25000 / 256, a multiple of 8
+    assert longest_rows(experiment, spec).data.batch_size == 96  # 25000 / 256, a multiple of 8
     plain = dataclasses.replace(experiment, data=Data(batch_size=64))
-    assert plan.longest_rows(plain, spec) == plain
+    assert longest_rows(plain, spec) == plain

@@ -71,6 +71,7 @@ def test_buckets_hold_their_rows_and_see_all_examples_equally_often(tokens):
         assert tokens == 0 or len(ids_B) == max(256 // lengths["a"] // 8, 1) * 8
         np.add.at(seen, ids_B, 1)
     assert seen.max() - seen.min() <= 2
+    assert order.mean_rows(RAGGED, 8) == pytest.approx(seen.sum() / 400, rel=0.02)
 
 
 def test_poisson_draws_every_example_by_itself():

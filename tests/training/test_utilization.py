@@ -1,12 +1,14 @@
 """What a record says of the devices: MFU and memory where their peak is known, nothing on a CPU."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
-from systems import TINY
+from systems import TINY, engine
 
 import genjax
 from genjax.engine.flops import model_flops
+from genjax.orders import Shape
 from genjax.runs.directory import load
 from genjax.runs.metrics import read_metrics
 from genjax.runtime import devices
@@ -36,3 +38,10 @@ def test_mfu_is_flops_over_peak_and_the_report_shows_it(tmp_path, monkeypatch):
         assert record["mfu"] == pytest.approx(flops * record["steps_per_second"] / 8e12)  # eight simulated devices
     page = (tmp_path / "run" / "report.html").read_text()
     assert "MFU (median)" in page and "MFU: the share" in page
+
+
+def test_batches_of_several_shapes_have_no_mfu(monkeypatch):
+    monkeypatch.setitem(devices.KINDS, "cpu", devices.Device(1e12, 1, 1.0, 1.0))
+    monkeypatch.setattr(utilization, "peak_memory", lambda: (12345, "device"))
+    dataset = SimpleNamespace(shapes=lambda size: (Shape(8, {"a": 8}), Shape(4, {"a": 16})))
+    assert utilization.Utilization(engine("vae-conditional"), dataset)(2.0) == {"peak_memory_bytes": 12345}
