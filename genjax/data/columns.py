@@ -21,6 +21,7 @@ __all__ = ["columns_dataset", "objects"]
 
 Columns = dict[str, Column]
 SPLITS = ("train", "validation", "test")
+ROWS = "/rows"  # beside the columns: the number of each row, which no field can have the name of
 NUMBERS = ("image", "label", "tokens", "real", "mask")  # kinds that columns of numbers may be of
 
 
@@ -86,6 +87,8 @@ def columns_dataset(
     taken = {ask.column for ask in wanted}
     unused = tuple(dict.fromkeys([*unused, *lacking, *(column for column in common if column not in taken)]))
     parts = {split: {ask.field: columns[ask.column] for ask in wanted} for split, columns in splits.items()}
+    for columns in parts.values():
+        columns[ROWS] = np.arange(len(next(iter(columns.values()))))
     parts, dropped = _without_empty_texts(data, place, parts, [ask.field for ask in wanted if ask.kind == "text"])
     parts = _with_validation(data, "; ".join(dropped) or place, parts, wanted)
     classes = {ask.field: names.get(ask.column, ()) for ask in wanted}
@@ -96,8 +99,9 @@ def columns_dataset(
         split: {ask.field: columns[ask.field] for ask in wanted if ask.kind == "text"}
         for split, columns in parts.items()
     }
+    rows = {split: np.asarray(columns[ROWS]) for split, columns in parts.items()}
     noted = {"unused": unused, "notes": (*notes, *dropped, *builder.notes), "skipped": builder.skipped}
-    return Dataset(spec, *sources, tokenizer=builder.tokenizer, texts=texts, **noted)
+    return Dataset(spec, *sources, tokenizer=builder.tokenizer, texts=texts, rows=rows, **noted)
 
 
 def _blank(column: Column) -> Column:

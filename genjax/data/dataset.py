@@ -54,6 +54,7 @@ class Dataset:
       unused: columns, arrays or features of the data that became no field.
       notes: what else the user should know, a line each.
       texts: split -> field -> the texts (N,) themselves, whole, of fields of text: references of metrics.
+      rows: split -> the rows (N,) of the columns that it was made of, where it was made of columns.
     """
 
     spec: DataSpec
@@ -66,6 +67,7 @@ class Dataset:
     unused: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     texts: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+    rows: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Source]:

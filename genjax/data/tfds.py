@@ -69,6 +69,8 @@ def tfds(data: Data, name: str, tokenizer: Tokenizer | None = None) -> Dataset:
     memory = _in_memory(data, place, parts, rest, classes, tokenizer) if rest else None
     if not pictures:
         return _with_unused(memory, unused)
+    if memory is not None:  # records with an empty text are left out of it
+        parts = [(split, store, ids[memory.rows[part]]) for part, (split, store, ids) in zip(SPLITS, parts)]
     return _images(data, place, parts, info.features, pictures, lazy, memory, unused)
 
 

@@ -204,6 +204,27 @@ def test_fields_are_features_by_name(prepared, tmp_path):
         assert np.array_equal(image, picture("train", int(number))) and kind == number % 3
 
 
+@pytest.mark.parametrize("splits", [("train", "test"), ("train",)])
+def test_an_image_keeps_its_caption_where_others_have_none(tmp_path, splits):
+    import tensorflow_datasets as tfds
+
+    def captioned(n):
+        file = tmp_path / f"{n}.png"
+        Pillow.new("L", (4, 4), n).save(file)
+        return {"image": str(file), "caption": "" if n in (2, 5) else f"no {n:02}"}
+
+    features = {"image": tfds.features.Image(shape=(4, 4, 1)), "caption": tfds.features.Text()}
+    prepare("captioned", features, {split: [captioned(n) for n in range(12)] for split in splits}, tmp_path)
+    fields = ("image=image", "caption=caption")
+    dataset = load(Data(source="tfds:captioned", path=str(tmp_path), context=8, fields=fields, validation=0.5))
+    sources = (dataset.train, dataset.validation)
+    assert sum(map(len, sources)) == 10 * len(splits) and "empty `caption`" in dataset.notes[0]
+    for source in sources:
+        batch = source.gather(np.arange(len(source)))
+        number = ((batch["image"][:, 0, 0, 0] + 1) * 127.5).round().astype(int)
+        assert [dataset.tokenizer.decode(row[:5]) for row in batch["caption"]] == [f"no {n:02}" for n in number]
+
+
 def test_neither_image_nor_text(tmp_path):
     prepare("numbers", {"x": np.int64}, {"train": [{"x": 1}]}, tmp_path)
     with pytest.raises(UserError, match=r"tfds:numbers: has no image and no `text`; its features are x"):
