@@ -22,6 +22,7 @@ __all__ = [
     "lives",
     "partial_folder",
     "read_json",
+    "read_lines",
     "read_text",
     "require_file",
     "write_atomic",
@@ -77,6 +78,12 @@ def read_text(path: Path, most: int | None = None) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.object[error.start]:#x})") from None
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text, as `read_text`, without their ends: those of Windows have two characters."""
+    lines = read_text(path).split("\n")
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,7 +8,16 @@ import sys
 import pytest
 
 from genjax.errors import UserError, visible
-from genjax.files import absolute, expanded, partial_folder, read_json, read_text, require_file, write_atomic
+from genjax.files import (
+    absolute,
+    expanded,
+    partial_folder,
+    read_json,
+    read_lines,
+    read_text,
+    require_file,
+    write_atomic,
+)
 from genjax.runs.metrics import read_metrics
 from genjax.runs.weights import load_safetensors
 
@@ -60,6 +69,12 @@ def test_a_metric_is_a_number(tmp_path, value):
     (tmp_path / "metrics.jsonl").write_text(f'{{"step": 0, "loss": null}}\n{line}\n{{"step": 2}}\n')
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 2, is not a metric record"):
         read_metrics(tmp_path)
+
+
+def test_lines_have_no_ends(tmp_path):
+    for text, lines in (("a\r\n\r\nb\r\n", ["a", "", "b"]), ("a\nb", ["a", "b"]), ("a\n\n", ["a", ""]), ("", [])):
+        (tmp_path / "text").write_bytes(text.encode())
+        assert read_lines(tmp_path / "text") == lines
 
 
 def test_users_that_do_not_exist():

@@ -8,7 +8,7 @@ from genjax.data.dataset import Dataset
 from genjax.data.tokenizers import Tokenizer
 from genjax.errors import UserError
 from genjax.experiment import Data
-from genjax.files import read_text
+from genjax.files import read_lines
 
 __all__ = ["parallel"]
 
@@ -34,8 +34,7 @@ def parallel(data: Data, folder: Path, tokenizer: Tokenizer | None = None) -> Da
         files = {language: folder / f"{split}.{language}" for language in languages(folder)}
         if not any(file.exists() for file in files.values()):
             continue
-        texts = {language: read_text(file).split("\n") for language, file in files.items()}
-        lines = {language: text[: -1 if text[-1] == "" else None] for language, text in texts.items()}
+        lines = {language: read_lines(file) for language, file in files.items()}
         if len({len(text) for text in lines.values()}) > 1:
             counts = " and ".join(f"{files[language].name} {len(text)}" for language, text in lines.items())
             raise UserError(f"{folder}: line n of each file says the same, but their numbers of lines differ: {counts}")

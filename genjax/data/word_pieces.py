@@ -6,7 +6,7 @@ from typing import Any
 
 from genjax.data.pieces import ABOUT, Backed, require_numbered
 from genjax.errors import UserError
-from genjax.files import read_json, read_text
+from genjax.files import read_json, read_lines
 
 __all__ = ["SPECIAL", "VOCABULARY", "WordPieceTokenizer", "bert", "saved_word_pieces"]
 
@@ -58,7 +58,7 @@ def bert(folder: Path) -> WordPieceTokenizer:
 
     Raises UserError where it is missing, or is not BERT's.
     """
-    pieces = read_text(folder / VOCABULARY).removesuffix("\n").split("\n")
+    pieces = read_lines(folder / VOCABULARY)
     about = read_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
     try:
         if len(set(pieces)) < len(pieces):

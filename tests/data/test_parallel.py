@@ -34,6 +34,14 @@ def test_lines_of_one_number_belong_together(folder):
     assert dataset.texts["validation"]["target"].tolist() == ["vier", "fünf"]
 
 
+def test_lines_may_end_as_those_of_windows_do(folder):
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    dataset = load(Data(path=str(folder), fields=FIELDS))
+    assert dataset.texts["train"]["target"].tolist() == ["eins", "zwei", "drei"]
+    assert dataset.texts["validation"]["source"].tolist() == ["four", "five"]
+
+
 def test_unequal_numbers_of_lines_are_refused(folder):
     write(folder, train_de="eins\nzwei\n")
     with pytest.raises(UserError, match=r"their numbers of lines differ: train\.de 2 and train\.en 3") as error:

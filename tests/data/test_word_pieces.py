@@ -79,6 +79,11 @@ def test_files_that_contradict_themselves(folder, tmp_path, damage, words):
         load_tokenizer(tmp_path)
 
 
+def test_the_lines_of_a_vocabulary_may_end_as_those_of_windows_do(folder):
+    (folder / "vocab.txt").write_bytes("\r\n".join([*PIECES, ""]).encode())
+    assert spelled(find_tokenizer(folder), TEXT) == WANTED
+
+
 def test_a_vocabulary_that_is_not_berts(folder):
     (folder / "vocab.txt").write_text("a\nb\na\n")
     with pytest.raises(UserError, match=r"vocab\.txt: a piece stands in it twice"):

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from genjax.errors import UsageError, UserError, visible
-from genjax.files import expanded, read_text
+from genjax.files import expanded, read_lines
 from genjax.models.base import Given, Model, SampleOptions
 from genjax.spec import Tokens, require
 
@@ -17,7 +17,7 @@ __all__ = ["GPTOptions", "TextsOptions", "lines", "read_texts", "require_ids"]
 
 def lines(path: Path) -> dict[str, str]:
     """The lines of a file of texts, each by its place for messages; none is empty. Raises UserError for other files."""
-    texts = read_text(expanded(path)).removesuffix("\n").split("\n")
+    texts = read_lines(expanded(path)) or [""]
     found = {f"--path {path}: line {n}": text for n, text in enumerate(texts, 1)}
     if empty := [place for place, text in found.items() if not text.strip()]:
         raise UsageError(f"{empty[0]} is empty")

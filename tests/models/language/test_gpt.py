@@ -300,9 +300,12 @@ def test_prompts_of_a_file(tmp_path):
     expected, _ = GPTOptions(prompt=("ab", "b")).conditions(model, given(char), 2)
     np.testing.assert_array_equal(arrays["prompt"], expected["prompt"])
     assert rest == GPTOptions(top_k=3)
-    file.write_text("ab\n\nb")
-    with pytest.raises(UsageError, match=r"prompts\.txt: line 2 is empty"):
-        options.conditions(model, given(char), 2)
+    file.write_bytes(b"ab\r\nb\r\n")
+    np.testing.assert_array_equal(options.conditions(model, given(char), 2)[0]["prompt"], expected["prompt"])
+    for text, line in (("ab\n\nb", 2), ("", 1)):
+        file.write_text(text)
+        with pytest.raises(UsageError, match=rf"prompts\.txt: line {line} is empty"):
+            options.conditions(model, given(char), 2)
     with pytest.raises(UsageError, match="take one of the two"):
         GPTOptions(path=file, prompt=("a",))
 
