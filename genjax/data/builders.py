@@ -236,7 +236,7 @@ def build_text(
     for part in parts:
         texts = [np.concatenate(([mark] * shifted) + [ids, mark]) for ids in tokenizer.encode_all(part.tolist())]
         cut += sum(len(text) > most for text in texts)
-        sources.append(Padded.of(name, [text[:most] for text in texts], data.context, end or 0, shifted))
+        sources.append(Padded.of(name, [text[:most] for text in texts], data.context, end or 0, shifted, end))
     if cut and data.strict:
         raise UserError(
             f"{place}: {cut} texts of `{name}` have more than --data.context {data.context} tokens: raise it, or leave "

@@ -69,6 +69,7 @@ class Padded:
       longest: T where a batch does not say another.
       fill: the id that pads.
       shifted: the array is (B, T + 1).
+      end: the id that closes a text also where a batch has too little room for it; None = such a text stays open.
     """
 
     name: str
@@ -77,12 +78,21 @@ class Padded:
     longest: int
     fill: int
     shifted: bool = False
+    end: int | None = None
 
     @classmethod
-    def of(cls, name: str, texts: Sequence[np.ndarray], longest: int, fill: int, shifted: bool = False) -> "Padded":
+    def of(
+        cls,
+        name: str,
+        texts: Sequence[np.ndarray],
+        longest: int,
+        fill: int,
+        shifted: bool = False,
+        end: int | None = None,
+    ) -> "Padded":
         starts_N = np.concatenate([[0], np.cumsum([len(text) for text in texts], dtype=np.int64)])
         tokens_M = np.concatenate([np.zeros(0, np.int32), *texts]).astype(np.int32)
-        return cls(name, np.append(tokens_M, np.int32(fill)), starts_N, longest, fill, shifted)
+        return cls(name, np.append(tokens_M, np.int32(fill)), starts_N, longest, fill, shifted, end)
 
     def __len__(self) -> int:
         return len(self.starts_N) - 1
@@ -94,11 +104,15 @@ class Padded:
     def gather(
         self, ids_B: np.ndarray, draws: Draws | None = None, lengths: Mapping[str, int] = {}
     ) -> dict[str, np.ndarray]:
-        place_T = np.arange(lengths.get(self.name, self.longest) + self.shifted)
+        width = lengths.get(self.name, self.longest) + self.shifted
+        place_T = np.arange(width)
         start_B = self.starts_N[ids_B]
         length_B = self.starts_N[ids_B + 1] - start_B
         at_BT = np.where(place_T < length_B[:, None], start_B[:, None] + place_T, -1)  # the last token is the filling
-        return {self.name: self.tokens_M[at_BT], f"{self.name}_length": length_B.astype(np.int32)}
+        tokens_BT = self.tokens_M[at_BT]
+        if self.end is not None:  # an example that stands for an unreadable one may be longer than the batch
+            tokens_BT[length_B > width, -1] = self.end
+        return {self.name: tokens_BT, f"{self.name}_length": np.minimum(length_B, width).astype(np.int32)}
 
 
 def windows_dataset(

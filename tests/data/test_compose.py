@@ -91,6 +91,13 @@ def test_texts_are_padded_to_the_length_of_the_batch():
     assert Padded.of("t", [np.array([1, 2, 3])], 4, 9, shifted=True).gather(np.array([0]))["t"].shape == (1, 5)
 
 
+@pytest.mark.parametrize(("end", "last"), [(9, 9), (None, 2)])
+def test_a_text_longer_than_its_batch_is_cut_and_keeps_its_end(end, last):
+    padded = Padded.of("t", [np.array([1, 2, 3, 9]), np.array([4, 9])], 6, 9, end=end)
+    batch = padded.gather(np.array([0, 1]), None, {"t": 2})
+    assert batch["t"].tolist() == [[1, last], [4, 9]] and batch["t_length"].tolist() == [2, 2]
+
+
 @pytest.mark.parametrize("shifted", [False, True])
 def test_packs_hold_every_text_once_and_number_those_of_a_row(shifted):
     random = np.random.default_rng(0)

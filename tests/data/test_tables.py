@@ -138,6 +138,18 @@ def test_an_unreadable_picture_is_replaced_with_its_caption(write, tmp_path):
     assert list(dataset.skipped) == [str(tmp_path / "3.png")]
 
 
+def test_the_caption_of_a_stand_in_fits_the_batch(write, tmp_path):
+    for n in range(10):
+        Pillow.new("L", (4, 4), n).save(tmp_path / f"{n}.png")
+    (tmp_path / "3.png").write_bytes(b"torn")
+    captions = [f"no {n}" + " and more" * (n != 3) for n in range(10)]
+    rows = "".join(f"{n}.png\t{caption}\n" for n, caption in enumerate(captions))
+    dataset = load(write("captions.tsv", f"file\tcaption\n{rows}"))
+    for source in (dataset.train, dataset.validation):
+        batch = source.gather(np.arange(len(source)), None, {"caption": 5})
+        assert set(batch["caption_length"]) == {5} and set(batch["caption"][:, -1]) == {256}
+
+
 def test_empty_cells_are_missing_and_empty_texts_left_out(write, tmp_path):
     for n in range(10):
         Pillow.new("L", (4, 4), n).save(tmp_path / f"{n}.png")
