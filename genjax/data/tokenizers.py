@@ -20,6 +20,7 @@ from genjax.errors import UsageError, UserError
 from genjax.files import expanded, read_json
 
 __all__ = [
+    "FOLDERS",
     "BPETokenizer",
     "ByteTokenizer",
     "CharTokenizer",
@@ -104,14 +105,8 @@ def make_tokenizer(spec: str, text: str | Iterable[str], end: bool = False) -> T
         if int(argument[:20]) > MOST_PAIRS:
             raise UsageError(f"--data.tokenizer {spec}: at most {MOST_PAIRS} byte pairs are learned")
         return learned(int(argument), texts)
-    if kind == "gpt2" and argument:
-        return gpt2(expanded(argument))
-    if kind == "bert" and argument:
-        return bert(expanded(argument))
-    if kind == "hf" and argument:
-        if (found := find_tokenizer(expanded(argument))) is None:
-            raise UserError(f"--data.tokenizer {spec}: no {FILE} in that folder, nor the files of GPT-2 or BERT")
-        return found
+    if kind in FOLDERS and argument:
+        return FOLDERS[kind](expanded(argument))
     raise UsageError(f"--data.tokenizer {spec}: choose {KINDS} (SIZE at least 257: the bytes and the end of text)")
 
 
@@ -153,6 +148,15 @@ def find_tokenizer(folder: Path) -> Tokenizer | None:
     if (folder / VOCABULARY).exists():
         return bert(folder)
     return gpt2(folder) if all((folder / name).exists() for name in ("vocab.json", "merges.txt")) else None
+
+
+def _found(folder: Path) -> Tokenizer:
+    if (found := find_tokenizer(folder)) is None:
+        raise UserError(f"--data.tokenizer hf:{folder}: no {FILE} in that folder, nor the files of GPT-2 or BERT")
+    return found
+
+
+FOLDERS = {"gpt2": gpt2, "bert": bert, "hf": _found}  # the kinds KIND:FOLDER of --data.tokenizer
 
 
 def _characters(text: Any, path: Path) -> str:

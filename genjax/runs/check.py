@@ -5,6 +5,7 @@ import math
 import re
 
 from genjax.data import readers
+from genjax.data.tokenizers import FOLDERS
 from genjax.engine.averages import sharpness
 from genjax.engine.state import trained_entries
 from genjax.errors import UsageError
@@ -115,7 +116,7 @@ def _anchored(data: Data) -> Data:
         order=order,
         path=data.path and absolute(data.path),
         source=f"hf:{absolute(place)}" if local else data.source,
-        tokenizer=f"{tokenizer}:{absolute(folder)}" if tokenizer in ("gpt2", "bert") and folder else data.tokenizer,
+        tokenizer=f"{tokenizer}:{absolute(folder)}" if tokenizer in FOLDERS and folder else data.tokenizer,
         chat=tuple(f"hf:{absolute(form[3:])}" if form.startswith("hf:") else form for form in data.chat),
     )
 

@@ -100,3 +100,11 @@ def test_a_resolved_run_does_not_depend_on_the_folder(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     assert resolve(made, SPEC) == made
     assert resolve(Experiment(Small(), Data(source="hf:mnist", path="~/pics")), SPEC).data.source == "hf:mnist"
+
+
+def test_the_folder_of_a_tokenizer_is_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind in ("gpt2", "bert", "hf"):
+        made = resolve(Experiment(Small(), Data(tokenizer=f"{kind}:words")), SPEC)
+        assert made.data.tokenizer == f"{kind}:{tmp_path}/words"
+    assert resolve(Experiment(Small(), Data(tokenizer="bpe:300")), SPEC).data.tokenizer == "bpe:300"
