@@ -16,6 +16,7 @@ from scipy import stats
 
 from genjax.errors import UsageError, UserError
 from genjax.files import write_atomic
+from genjax.runs.best import pick
 from genjax.runs.compare import write_comparison
 from genjax.runs.directory import CONFIG
 from genjax.runs.metrics import read_metrics
@@ -107,7 +108,7 @@ def summary(everything: list[Trial], best: tuple[str, str]) -> list[dict]:
     groups: dict[tuple, list[float | None]] = {}
     for trial in everything:
         key = tuple((flag, value) for flag, value in trial.settings.items() if flag != SEED)
-        groups.setdefault(key, []).append(_last(trial.out).get(best[0]))
+        groups.setdefault(key, []).append(pick(_last(trial.out), best[0]))
     rows = []
     for key, found in groups.items():
         values = np.array([value for value in found if value is not None])
@@ -117,8 +118,8 @@ def summary(everything: list[Trial], best: tuple[str, str]) -> list[dict]:
         mean = float(values.mean()) if len(values) else None
         rows.append({"settings": dict(key), "mean": mean, "half": half, "runs": len(values), "best": False})
     if measured := [row for row in rows if row["mean"] is not None]:
-        pick = min if best[1] == "min" else max
-        pick(measured, key=lambda row: row["mean"])["best"] = True
+        choose = min if best[1] == "min" else max
+        choose(measured, key=lambda row: row["mean"])["best"] = True
     return rows
 
 

@@ -54,6 +54,17 @@ def test_the_summary_is_over_seeds_and_marks_the_best(tmp_path):
     assert [row["best"] for row in summary(everything, ("elbo", "min"))] == [True, False, False]
 
 
+def test_a_metric_on_samples_is_found_by_its_own_name(tmp_path):
+    everything = trials({"--model.latent": ["4", "8"]}, [0], tmp_path)
+    for trial, value in zip(everything, (0.5, 0.25)):
+        trial.out.mkdir()
+        (trial.out / "config.json").write_text("{}")
+        record = {"step": 5, "validation/swd297_se": 0.01, "validation/swd297": value}
+        (trial.out / "metrics.jsonl").write_text(json.dumps(record) + "\n")
+    rows = summary(everything, ("swd", "min"))
+    assert [(row["mean"], row["best"]) for row in rows] == [(0.5, False), (0.25, True)]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
