@@ -58,7 +58,7 @@ def _run(argv: list[str]) -> None:
         metrics: tuple[
             str, ...
         ] = ()  # further ones, on samples: fd, fid, kid, is, pr, dc, ifd, auth, mmd, energy, swd,
-        # diversity, match, bleu, chrf, rouge
+        # diversity, pixels, caption, match, bleu, chrf, rouge, smiles, tunes
         features: str | None = None  # EXTRACTOR[:FILE] that they compare pictures by; None = the run's own choice
         samples: int | None = None  # how many are drawn; None = as many as there are examples
         seeds: int = 1  # sets of samples: the mean and the best of them are told

@@ -1,4 +1,4 @@
-"""What every number of an evaluation says, in words that a reader can cite: likelihoods, and the metrics on samples."""
+"""What the numbers of an evaluation say, in words that a reader can cite: likelihoods, and the metrics on samples."""
 
 import re
 from typing import NamedTuple
@@ -24,7 +24,7 @@ def _higher(text: str, source: str = "genjax") -> Definition:
     return Definition(text, source, True)
 
 
-# What models report of validation examples. K in a name stands for a number.
+# What models report of validation examples. K in a name stands for a number, A and B for fields.
 LIKELIHOODS = {
     "elbo": _higher(
         "nats an example: a lower bound of log p(x), E log p(x | z) - KL(q(z | x) | p(z)), from one z an example",
@@ -82,6 +82,24 @@ LIKELIHOODS = {
         "the accuracy of logistic regression over TF-IDF of words, pairs of words, letters, learned from the same texts"
     ),
     "baseline_macro_f1": _higher("the macro F1 of the same logistic regression"),
+    "cluster_accuracy": _higher(
+        "the share of examples whose first code, as the network finds it, is the one assigned to their label: the best "
+        "assignment one to one",
+        "Kuhn 1955, doi:10.1002/nav.3800020109",
+    ),
+    "A_from_B": _higher(
+        "the share of examples whose view A, a text or label, is decoded rightly as a whole from the mean of "
+        "q(z | B), B another view"
+    ),
+    "log_likelihood": _higher("nats a split: the sum of log p over its sequences"),
+    "aic": _lower(
+        "2 k - 2 log p of a split, with k free parameters: Akaike's criterion",
+        "Akaike 1974, doi:10.1109/TAC.1974.1100705",
+    ),
+    "bic": _lower(
+        "k log n - 2 log p of a split, with k free parameters and n observations: Schwarz's criterion",
+        "Schwarz 1978, doi:10.1214/aos/1176344136",
+    ),
     "choice": _higher("the share of questions whose right answer has, of all its choices, the highest likelihood"),
     "accuracy": _higher("the share of classes, or of tokens given the true ones before them, that are named rightly"),
 }
@@ -94,7 +112,7 @@ def value_of(name: str) -> str:
         if re.fullmatch(rf"{value}\d+k?(_.*)?|{value}({SE})?", name):
             return value
     for value in LIKELIHOODS:
-        if re.fullmatch(value.replace("K", r"\d+"), name):
+        if re.fullmatch(re.sub("[AB]", ".+", value).replace("K", r"\d+"), name):
             return value
     return name
 

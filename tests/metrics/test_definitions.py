@@ -1,4 +1,4 @@
-"""Every number that is reported has a definition and a source, and the page of them is that of the code."""
+"""Metrics on samples and likelihoods have a definition and a source, and the page of them is that of the code."""
 
 from pathlib import Path
 
@@ -40,10 +40,13 @@ def test_names_are_those_of_their_values():
         "ode50_bits_per_dim": "odeK_bits_per_dim",
         "is40_digits": "is",
         "fake_logit": "fake_logit",
+        "word_from_image": "A_from_B",
+        "validation/image_b_from_label": "A_from_B",
     }.items():
         assert value_of(name) == value, name
     assert define("precision297_digits").higher_is_better and not define("fd297_digits").higher_is_better
     assert define("fake_logit") is None and define("elbo").higher_is_better
+    assert define("word_from_image").higher_is_better and not define("bic").higher_is_better
     assert of_samples("fd297_digits") and not of_samples("elbo")
 
 
