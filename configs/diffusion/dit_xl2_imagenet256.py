@@ -6,8 +6,8 @@
 The paper's settings: linear DDPM of 1000 steps, learned variance, Adam at 1e-4 without warm-up, batch 256, 7M steps; it
 reaches FID 2.27 with --guidance 1.5 and 250 steps of --sampler ddpm. What differs is as in `dit_s2_latent`: no mirrored
 images, the latents' scale, bfloat16, the first stage.
-The weights are split over all chips, which must divide the width 1152. Over 256, split them over 16, with 16 copies:
-`--mesh.data 16 --mesh.fsdp 16`, 13.0 of 16 GiB a chip by plan for v5e:16x16 at batch 4096; undivided ones take 25.
+The weights are split over all chips, which must divide the width 1152. On 256 chips, keep 16 copies, each split over
+16: `--mesh.data 16 --mesh.fsdp 16`, 13.0 of 16 GiB a chip by plan for v5e:16x16 at batch 4096; undivided ones take 25.
 Not measured here: the data set could not be downloaded where this recipe was written.
 """
 

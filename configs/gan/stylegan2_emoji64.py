@@ -6,12 +6,12 @@ The file has an array `google` (N, 64, 64, 3) uint8; another name is given with 
 of pictures needs none.
 
 A step takes 0.9 s of CPU time, of which ADA's warps take half; --model.augment DiffAugment does without warps. With
-that, 2,645 of the 12,000 steps were run: 20 minutes of CPU time (53 beside many other programs, 2 cores, AMD EPYC, jax
-0.10.2, 2026-11-27). By `genjax eval RUN --metrics fd kid diversity --features efficientnet_lite0:FILE`, of the 191
-icons held out and as many samples: fd191 3.74 (3.41 to 4.06), kid191 0.055 (-0.003 to 0.113), the mean distance between
-two samples 1.02 of that between two icons; 2,000 steps have an swd of 287 (259 after 1,000). Looked at after 2,000
-steps: patches in the colours, outlines and places of icons, squares and drops above all, with the net-like grain of an
-early generator; no icon is recognized yet.
+DiffAugment, 2,645 of the 12,000 steps were run: 20 minutes of CPU time (53 beside many other programs, 2 cores, AMD
+EPYC, jax 0.10.2, 2026-11-27). By `genjax eval RUN --metrics fd kid diversity --features efficientnet_lite0:FILE`, of
+the 191 icons held out and as many samples: fd191 3.74 (3.41 to 4.06), kid191 0.055 (-0.003 to 0.113), the mean distance
+between two samples 1.02 of that between two icons; 2,000 steps have an swd of 287 (259 after 1,000). Looked at after
+2,000 steps: patches in the colours, outlines and places of icons, squares and drops above all, with the net-like grain
+of an early generator; no icon is recognized yet.
 """
 
 from genjax.experiment import Data, Eval, Experiment, Optim, Train

@@ -11,9 +11,8 @@ interval 98.5 to 99.9), by the judge of `dalle_digits`, which is right on 98.3% 
 distance over its features is 0.86; with --guidance 2 it is 99.5% and 1.25: the noise of --choice prefers typical
 digits. DALL-E has 78.7% and 1.29, with --guidance 2 97.0% and 0.82. One seed each.
 
-On a CPU it is not faster: eight passes over all ids without a cache draw 64 pictures/s in batches of 256, with guidance
-32, where DALL-E, one id after another with one, draws 387 and 194 (beside other programs, by the same script at two
-times).
+On a CPU it is slower: eight passes without a cache draw 64 pictures/s in batches of 256, with guidance 32; DALL-E, an
+id at a time with a cache, draws 387 and 194 (beside other programs, by the same script at two times).
 
 Planned for four TPUs (`genjax plan maskgit_digits --topology v5e:2x2 --quick`, jax 0.10.2, 2026-11-27): 34.9 MiB a
 device, at least 0.136 ms a step.
