@@ -232,6 +232,7 @@ def _images(
         skipped=skipped,
         unused=unused,
         notes=memory.notes if memory else (),
+        texts=memory.texts if memory else {},
     )
 
 

@@ -219,9 +219,10 @@ def test_an_image_keeps_its_caption_where_others_have_none(tmp_path, splits):
     dataset = load(Data(source="tfds:captioned", path=str(tmp_path), context=8, fields=fields, validation=0.5))
     sources = (dataset.train, dataset.validation)
     assert sum(map(len, sources)) == 10 * len(splits) and "empty `caption`" in dataset.notes[0]
-    for source in sources:
+    for part, source in zip(("train", "validation"), sources):
         batch = source.gather(np.arange(len(source)))
         number = ((batch["image"][:, 0, 0, 0] + 1) * 127.5).round().astype(int)
+        assert dataset.texts[part]["caption"].tolist() == [f"no {n:02}" for n in number]
         assert [dataset.tokenizer.decode(row[:5]) for row in batch["caption"]] == [f"no {n:02}" for n in number]
 
 
