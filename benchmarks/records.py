@@ -18,6 +18,7 @@ import shlex
 from pathlib import Path
 
 from genjax.errors import UserError
+from genjax.files import write_atomic
 
 FORMAT = 1
 FOLDER = Path(__file__).parent / "records"
@@ -110,11 +111,7 @@ def write(folder: Path, machine: dict, part: str, results: dict[str, dict], date
     """Adds `results` (key -> entry) to a part of today's record of the machine, at once, and returns the file."""
     path, record = begun(folder, machine, date)
     record[part] |= results
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(temporary, path)
-    return path
+    return write_atomic(path, f"{json.dumps(record, indent=1)}\n".encode())
 
 
 def read(folder: Path) -> list[dict]:

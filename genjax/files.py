@@ -26,6 +26,7 @@ __all__ = [
     "read_text",
     "require_file",
     "write_atomic",
+    "writing",
 ]
 
 MOST_JSON = 2**27  # bytes of a file of JSON: parsed, it is ten times as big
@@ -122,16 +123,24 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the place of `path` when it is whole. Raises UserError where it cannot be written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"cannot write {path}: {reason}; check the folder and the free space") from None
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                yield file
+            os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises UserError where the disk refuses what stands inside, which writes to `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write {path}: {reason}; check the folder and the free space") from None
 
 
 @contextlib.contextmanager
@@ -160,6 +169,6 @@ def lives(pid: int) -> bool:
         os.kill(pid, 0)  # signal 0 is not sent: it only asks
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # somebody else's
-        return True
+    except OSError:
+        pass  # somebody else's
     return True

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -162,7 +163,12 @@ def _all_counts(name: str, arrays: list[np.ndarray], place: str) -> bool:
 
 
 def _ragged(parts: list[Column]) -> bool:
-    return len({as_array(row).shape for part in parts if part.dtype == object for row in part}) > 1
+    return len({row.shape for part in _arrays(parts) if isinstance(part, list) for row in part}) > 1
+
+
+def _arrays(parts: list[Column]) -> list[Any]:
+    """The splits, those of objects as lists of arrays."""
+    return [[as_array(row) for row in part] if part.dtype == object else part for part in parts]
 
 
 def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
@@ -189,10 +195,10 @@ def _build_sequences(name: str, parts: list[Column], place: str) -> Built:
 
 def build_mask(name: str, parts: list[Column], place: str) -> Built:
     """Truth of one shape; or lists of it, of which the shorter ones end in False."""
-    lists = [as_array(row) for part in parts if part.dtype == object for row in part]
+    rows = _arrays(parts)
+    lists = [row for part in rows if isinstance(part, list) for row in part]
     if lists and all(row.ndim == 1 for row in lists):
         longest = max(map(len, lists))
-        rows = [[as_array(row) for row in part] for part in parts]
         parts = [np.stack([np.pad(row, (0, longest - len(row))) for row in part]) for part in rows]
     if len({part.shape[1:] for part in parts}) > 1 or any(part.dtype.kind not in "biu" for part in parts):
         raise UserError(f"{place}: `{name}` must be bool, or 0 and 1, of one shape in every split")
@@ -203,7 +209,7 @@ def build_tokens(name: str, parts: list[Column], place: str) -> Built:
     """Ids (N, T), or lists of unequal length; `tokens` are inputs and targets in one, (N, T + 1)."""
     ragged = any(part.dtype == object for part in parts)
     shifted = name == "tokens" and not ragged
-    rows = [[as_array(row) for row in part] if part.dtype == object else part for part in parts]
+    rows = _arrays(parts)
     flat = [np.concatenate([row.ravel() for row in part]) if isinstance(part, list) else part for part in rows]
     fits = [p.dtype.kind in "iu" and p.size and p.min() >= 0 and p.ndim == (1 if ragged else 2) for p in flat]
     fits += [row.ndim == 1 for part in rows if isinstance(part, list) for row in part]

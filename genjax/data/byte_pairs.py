@@ -95,7 +95,7 @@ def _bpe(vocabulary: dict[str, Any], merges: list[Any]) -> BPETokenizer:
     import tokenizers
 
     require_numbered(vocabulary)
-    if lacking := [byte for byte, character in enumerate(byte_characters()) if character not in vocabulary]:
+    if lacking := [byte for character, byte in BYTE_OF.items() if character not in vocabulary]:
         raise UserError(f"its vocabulary has no id for the byte {lacking[0]:#x}")
     for pair in merges:
         fits = isinstance(pair, list) and len(pair) == 2 and all(isinstance(piece, str) for piece in pair)

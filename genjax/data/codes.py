@@ -22,7 +22,7 @@ from genjax.data.pieces import FILE
 from genjax.data.tokenizers import Tokenizer, load_tokenizer
 from genjax.errors import UsageError, UserError
 from genjax.experiment import Data
-from genjax.files import partial_folder, read_json, write_atomic
+from genjax.files import partial_folder, read_json, write_atomic, writing
 from genjax.orders import Examples
 from genjax.plain import dump, read
 from genjax.spec import DataSpec, Tokens
@@ -170,21 +170,15 @@ def _write_pieces(folder: Path, splits: Mapping[str, Iterator[Rows]], most: int)
 
 def _replace(folder: Path, partial: Path) -> None:
     """Puts what `partial` holds in the place of a folder's codes, the index last; other files there stay."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for old in (folder / INDEX, folder / FILE, *folder.glob("*-*-?????.npy")):
             old.unlink(missing_ok=True)
         for file in sorted(partial.iterdir(), key=lambda file: file.name == INDEX):
             shutil.move(file, folder / file.name)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; check the folder and the free space"
-        ) from None
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, array, allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; check the folder and the free space") from None

@@ -103,9 +103,11 @@ def _names(file: str) -> list[str]:
 
 def _features(place: str) -> dict[str, np.ndarray] | None:
     """The arrays `features` and `logits` of a .npz file; None where it has no features."""
-    if Path(place).suffix != ".npz" or "features" not in _names(place):
+    if Path(place).suffix != ".npz" or not os.path.isfile(place):  # `load` says so
         return None
     with opened(Path(place)) as archive:
+        if "features" not in archive.files:
+            return None
         arrays = {f"image_{name}": archive[name] for name in ("features", "logits") if name in archive.files}
     for name, array in arrays.items():
         if array.ndim != 2 or array.dtype.kind not in "fiu":

@@ -91,21 +91,17 @@ class Buckets(Order):
         return tuple(sorted({longest, *(half for half in halves if half >= 8)}))
 
     def shapes(self, examples: Examples, batch_size: int) -> tuple[Shape, ...]:
-        bounds = self.lengths(examples.longest)
-        used = np.unique(np.searchsorted(bounds, _row_lengths(examples)))
+        bounds, used = self.lengths(examples.longest), np.flatnonzero(np.bincount(self._buckets(examples)))
         return tuple(
             Shape(self.rows(bounds[k], batch_size), dict.fromkeys(examples.lengths, bounds[k])) for k in used.tolist()
         )
 
     def mean_rows(self, examples: Examples, batch_size: int) -> float:
-        bucket_N = np.searchsorted(self.lengths(examples.longest), _row_lengths(examples))
-        counts = np.unique(bucket_N, return_counts=True)[1]
-        return len(bucket_N) / sum(n / shape.rows for n, shape in zip(counts, self.shapes(examples, batch_size)))
+        bounds, counts = self.lengths(examples.longest), np.bincount(self._buckets(examples))
+        return counts.sum() / sum(n / self.rows(bound, batch_size) for n, bound in zip(counts, bounds))
 
     def plans(self, examples: Examples, batch_size: int, seed: int) -> Callable[[int], Plan]:
-        bounds = self.lengths(examples.longest)
-        bucket_N = np.searchsorted(bounds, _row_lengths(examples))
-        shapes = self.shapes(examples, batch_size)
+        bucket_N, shapes = self._buckets(examples), self.shapes(examples, batch_size)
         members = [np.flatnonzero(bucket_N == k) for k in np.unique(bucket_N)]
         ids_at = [passes(len(ids), seed, k) for k, ids in enumerate(members)]
 
@@ -133,6 +129,10 @@ class Buckets(Order):
             return Plan(members[k][ids_at[k](batch * rows + np.arange(rows))], lengths)
 
         return plan
+
+    def _buckets(self, examples: Examples) -> np.ndarray:
+        """(N,) the bucket of each example."""
+        return np.searchsorted(self.lengths(examples.longest), _row_lengths(examples))
 
     def rows(self, length: int, batch_size: int) -> int:
         if not self.tokens:

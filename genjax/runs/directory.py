@@ -39,8 +39,8 @@ FREE = {
 }
 
 
-def require_fitting(out: Path, config: dict) -> None:
-    """Writes nothing.
+def require_fitting(out: Path, config: dict) -> dict | None:
+    """The configuration of the run that `out` holds, None where it holds none with a checkpoint. Writes nothing.
 
     Raises:
       UserError: `out` is something else, or a run of another configuration: the fields that differ are named.
@@ -59,8 +59,10 @@ def require_fitting(out: Path, config: dict) -> None:
                 f"'{out}' is a run of {old['train']['steps']} steps: --train.steps can grow, not shrink"
                 f" to {config['train']['steps']}"
             )
-    elif not (out / CONFIG).exists() and out.exists() and any(map(_foreign, out.iterdir())):
+        return old
+    if not (out / CONFIG).exists() and out.exists() and any(map(_foreign, out.iterdir())):
         raise UserError(f"'{out}' is not empty and not a run directory: choose another --out")
+    return None
 
 
 def _foreign(file: Path) -> bool:
@@ -77,11 +79,9 @@ def prepare(out: Path, config: dict) -> str:
     Raises:
       UserError: as `require_fitting`; the folder cannot be written.
     """
-    require_fitting(out, config)
+    old = require_fitting(out, config)
     require_inside(out)
-    warning = ""
-    if (out / CONFIG).exists() and checkpoint.steps(out):
-        warning = _rate_jumps(_completed(out)[0], config)
+    warning = _rate_jumps(old, config) if old else ""
     write_atomic(out / CONFIG, json.dumps(config, indent=2).encode())
     _copy_recipe(config["recipe"], out)
     return warning

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genjax.errors import UsageError, UserError
-from genjax.files import write_atomic
+from genjax.files import write_atomic, writing
 from genjax.pixels import to_bytes
 from genjax.runs.grids import png
 from genjax.spec import Field, Image
@@ -35,18 +35,17 @@ def save_archive(path: Path, parts: Iterable[tuple[Arrays, Arrays]], fields: Map
     """
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        for outputs, given in parts:
-            for name, rows in _with_adm(outputs, given, fields).items():
-                _append(temporary / f"{name}.npy", np.ascontiguousarray(rows), count)
-        whole = temporary / "whole"
-        with zipfile.ZipFile(whole, "w", allowZip64=True) as archive:
-            for file in sorted(temporary.glob("*.npy")):
-                archive.write(file, file.name)
-        whole.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; check the folder and the free space") from None
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            for outputs, given in parts:
+                for name, rows in _with_adm(outputs, given, fields).items():
+                    _append(temporary / f"{name}.npy", np.ascontiguousarray(rows), count)
+            whole = temporary / "whole"
+            with zipfile.ZipFile(whole, "w", allowZip64=True) as archive:
+                for file in sorted(temporary.glob("*.npy")):
+                    archive.write(file, file.name)
+            whole.replace(path)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
