@@ -111,9 +111,9 @@ MISTAKES = [
     (["train", "vae_digits", "--data.path", "no/such/place"], 1, "no such file or folder"),
     (["train", "vae_digits", "--data.batch-size", "12"], 1, "take a multiple of 8"),
     (
-        ["train", "translate_phrases", "--train.grad-accumulation", "2"],
+        "train vae_digits --data.order Poisson --data.batch-size 16 --train.grad-accumulation 2".split(),
         1,
-        "the order makes batches of 24 rows, which do not divide into 8 devices x 2 micro-batches: "
+        "the order makes batches of 40 rows, which do not divide into 8 devices x 2 micro-batches: "
         "--data.order.multiple 16",
     ),
     (["train", "vae_digits", "--mesh.data", "3"], 1, "does not fit 8 devices"),
